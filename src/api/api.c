@@ -1,0 +1,152 @@
+/* A turn of requests: see api.h. */
+#include "api/api.h"
+
+#include <stdio.h>
+#include <strings.h>
+
+#include "api/routes.h"
+#include "base/clock.h"
+
+/* The client's id if it is well-formed, else the one nginx made, else a new one. */
+static void
+choose_request_id(struct call *call)
+{
+	struct request *request = call->request;
+	struct uuid uuid;
+	char text[UUID_TEXT_SIZE];
+
+	if (request_id_valid(request->request_id))
+		return;
+	uuid = uuid_new(call->turn->now_ms);
+	uuid_format(&uuid, text);
+	request->request_id = arena_str(call->arena, str_from(text));
+}
+
+static enum err
+authenticate(struct call *call)
+{
+	struct str header = call->request->authorization;
+	enum err err;
+
+	if (header.len < 7 || strncasecmp(header.ptr, "Bearer ", 7) != 0)
+		return ERR_TOKEN_MISSING;
+	err = token_verify(call->api->verifier, (struct str){header.ptr + 7, header.len - 7}, call->turn->now_ms,
+			   &call->who);
+	metrics_add(err == ERR_OK ? METRIC_TOKENS_VERIFIED : METRIC_TOKENS_REFUSED, 1);
+	if (err != ERR_OK)
+		return err;
+	return call->who.role & call->route->roles ? ERR_OK : ERR_ROLE_NOT_ALLOWED;
+}
+
+/* A player reaches its own data only, under its id or as `me`. */
+static enum err
+resolve_player(struct call *call, struct str player)
+{
+	struct str subject = str_from(call->who.subject);
+
+	if (call->who.role == ROLE_PLAYER) {
+		if (!str_equal(player, STR("me")) && !str_equal(player, subject))
+			return ERR_NOT_YOUR_DATA;
+		call->player = subject;
+		return ERR_OK;
+	}
+	if (str_equal(player, STR("me")))
+		return call_fault(call, "/path/player", "bad_form", "me is for a player's own token");
+	if (!id_valid(player.ptr, player.len))
+		return call_fault(call, "/path/player", "bad_form", "expected 1-64 of A-Z a-z 0-9 . _ -");
+	call->player = player;
+	return ERR_OK;
+}
+
+static enum err
+check(struct call *call)
+{
+	struct route_match match;
+	struct str allow = STR_NONE;
+	enum err err = request_parse_target(call->request, call->arena) ? ERR_OK : ERR_NO_SUCH_ROUTE;
+
+	if (err == ERR_OK)
+		err = route_find(call->request, call->arena, &match, &allow);
+	if (err == ERR_METHOD_NOT_ALLOWED)
+		response_header(call->response, STR("Allow"), allow);
+	if (err != ERR_OK)
+		return err;
+	call->route = match.route;
+	if (!(match.route->lanes & call->api->lane)) {
+		call->response->lane = route_lane(match.route);
+		return ERR_OK;
+	}
+	if (match.route->roles && (err = authenticate(call)) != ERR_OK)
+		return err;
+	if (match.season.ptr && (err = turn_season(call->turn, match.season, &call->season)) != ERR_OK)
+		return err;
+	if (match.player.ptr && (err = resolve_player(call, match.player)) != ERR_OK)
+		return err;
+	return match.route->decode ? match.route->decode(call) : ERR_OK;
+}
+
+static void
+count_answer(const struct response *response)
+{
+	metrics_add(METRIC_REQUESTS, 1);
+	if (response->lane.len)
+		metrics_add(METRIC_REDIRECTS, 1);
+	else if (response->status >= 500)
+		metrics_add(METRIC_RESPONSES_5XX, 1);
+	else if (response->status >= 400)
+		metrics_add(METRIC_RESPONSES_4XX, 1);
+}
+
+static void
+answer(struct call *call)
+{
+	struct response *response = call->response;
+
+	if (call->err == ERR_OK && !response->lane.len)
+		call->err = call->route->encode(call);
+	if (call->err != ERR_OK)
+		response_problem(response, call->arena, call->err, call->detail, &call->faults,
+				 call->request->request_id);
+	if (!response->lane.len) {
+		response_header(response, STR("X-Request-Id"), call->request->request_id);
+		if (traceparent_valid(call->request->traceparent))
+			response_header(response, STR("traceparent"), call->request->traceparent);
+	}
+	count_answer(response);
+	json_free(call->body);
+}
+
+static void
+begin(struct call *call, const struct api *api, struct turn *turn, struct exchange *exchange)
+{
+	call->api = api;
+	call->turn = turn;
+	call->arena = turn->arena;
+	call->request = &exchange->request;
+	call->response = &exchange->response;
+	faults_init(&call->faults, turn->arena);
+	response_clear(call->response);
+	choose_request_id(call);
+	call->err = check(call);
+}
+
+void
+api_turn(const struct api *api, struct turn *turn, struct arena *arena, struct exchange *const exchanges[],
+	 size_t count)
+{
+	struct call *calls = ARENA_ARRAY(arena, count, struct call);
+
+	turn_begin(turn, api->service, arena, clock_unix_ms());
+	for (size_t i = 0; i < count; i++)
+		begin(&calls[i], api, turn, exchanges[i]);
+	turn_run(turn);
+	for (size_t i = 0; i < count; i++)
+		answer(&calls[i]);
+	metrics_add(METRIC_TURNS, 1);
+}
+
+void
+api_after(struct turn *turn)
+{
+	turn_fill(turn);
+}

@@ -1,0 +1,43 @@
+/*
+ * Decoding of JSON objects by a table: each member's name, kind, range and where it goes. Every fault is added with its
+ * pointer; unknown members are faults, too.
+ */
+#ifndef BP_API_FIELDS_H
+#define BP_API_FIELDS_H
+
+#include <stddef.h>
+
+#include "base/fault.h"
+#include "base/json.h"
+
+enum field_kind {
+	FIELD_INTEGER, /* int64_t; min to max */
+	FIELD_ID,      /* struct str; id_valid */
+	FIELD_LABEL,   /* struct str; 1-64 of A-Z a-z 0-9 . _ - : / */
+	FIELD_LABELS,  /* struct str: the JSON text of an array of at most max labels */
+	FIELD_KEY,     /* struct str; 1-128 printable ASCII characters without space: an idempotency key */
+	FIELD_TIME,    /* int64_t, milliseconds since 1970 */
+	FIELD_ARRAY,   /* const struct json *; min to max elements */
+};
+
+struct field {
+	const char *name;
+	enum field_kind kind;
+	bool required;
+	size_t offset; /* in the target struct; untouched if an optional member is absent */
+	int64_t min;
+	int64_t max;
+};
+
+/*
+ * Decodes an object at `pointer` into target. False if there was any fault. Texts are copied into the faults' arena.
+ */
+bool fields_decode(const struct json *object, const char *pointer, const struct field *fields, size_t field_count,
+		   void *target, struct faults *faults);
+
+bool label_valid(struct str text);
+bool idempotency_key_valid(struct str text);
+/* What a list of faults amounts to: unknown_field if that is all there is, else invalid_field. */
+enum err faults_err(const struct faults *faults);
+
+#endif

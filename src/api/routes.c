@@ -1,0 +1,103 @@
+/* Routes: see routes.h. */
+#include "api/routes.h"
+
+#include "api/resources.h"
+
+enum {
+	VIEWERS = ROLE_VIEWER | ROLE_SUPPORT | ROLE_DESIGNER | ROLE_ADMIN,
+	SUPPORTERS = ROLE_SUPPORT | ROLE_ADMIN,
+	ANY = ROLE_PLAYER | ROLE_SERVER | VIEWERS,
+};
+
+#define SEASON "/v1/seasons/{season}"
+#define PLAYER SEASON "/players/{player}"
+
+static const struct route routes[] = {
+	{METHOD_GET, PLAYER "/progress", LANE_READ | LANE_STORE, ANY, false, progress_decode, progress_encode},
+	{METHOD_POST, PLAYER "/xp-grants", LANE_STORE, ROLE_SERVER | SUPPORTERS, false, grant_decode, grant_encode},
+	{METHOD_GET, PLAYER "/xp-grants", LANE_STORE, ANY, false, ledger_decode, ledger_encode},
+	{METHOD_POST, SEASON "/xp-grants", LANE_STORE, ROLE_SERVER, false, batch_decode, batch_encode},
+	{METHOD_POST, SEASON "/progress:lookup", LANE_STORE, ROLE_SERVER | VIEWERS, false, lookup_decode,
+	 lookup_encode},
+	{METHOD_GET, SEASON, LANE_STORE, ANY, false, NULL, season_encode},
+	{METHOD_GET, "/v1/seasons", LANE_STORE, ANY, false, seasons_decode, seasons_encode},
+	{METHOD_GET, "/livez", LANE_READ | LANE_STORE | LANE_ADMIN, 0, false, NULL, livez_encode},
+	{METHOD_GET, "/readyz", LANE_ADMIN, 0, false, NULL, readyz_encode},
+	{METHOD_GET, "/metrics", LANE_ADMIN, 0, true, NULL, metrics_encode},
+};
+
+enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
+
+static const struct {
+	enum lane lane;
+	struct str name;
+} lane_names[] = {
+	{LANE_READ, {"read", 4}},
+	{LANE_STORE, {"store", 5}},
+	{LANE_ADMIN, {"admin", 5}},
+};
+
+static const struct {
+	enum method method;
+	const char *text;
+} method_names[] = {{METHOD_GET, "GET, HEAD"}, {METHOD_POST, "POST"}, {METHOD_PUT, "PUT"}, {METHOD_DELETE, "DELETE"}};
+
+struct str
+route_lane(const struct route *route)
+{
+	for (size_t i = 0; i < sizeof(lane_names) / sizeof(lane_names[0]); i++)
+		if (route->lanes & lane_names[i].lane)
+			return lane_names[i].name;
+	return STR_NONE;
+}
+
+/* Does the path fit the pattern? Takes the parameters as it goes. */
+static bool
+fits(const char *pattern, const struct request *request, struct route_match *match)
+{
+	for (size_t i = 0; i < request->segment_count; i++) {
+		size_t length = *pattern == '/' ? strcspn(pattern + 1, "/") : 0;
+		struct str part = {pattern + 1, length};
+
+		if (length == 0)
+			return false;
+		if (str_equal(part, STR("{season}")))
+			match->season = request->segments[i];
+		else if (str_equal(part, STR("{player}")))
+			match->player = request->segments[i];
+		else if (!str_equal(part, request->segments[i]))
+			return false;
+		pattern += 1 + length;
+	}
+	return *pattern == '\0';
+}
+
+static void
+add_allowed(struct arena *arena, const struct route *route, struct str *allow)
+{
+	for (size_t i = 0; i < sizeof(method_names) / sizeof(method_names[0]); i++)
+		if (method_names[i].method == route->method)
+			*allow = arena_format(arena, "%.*s%s%s", STR_ARGS(*allow), allow->len ? ", " : "",
+					      method_names[i].text);
+}
+
+enum err
+route_find(const struct request *request, struct arena *arena, struct route_match *ret_match, struct str *ret_allow)
+{
+	enum method method = request->method == METHOD_HEAD ? METHOD_GET : request->method;
+	struct str allow = STR_NONE;
+
+	for (size_t i = 0; i < ROUTE_COUNT; i++) {
+		struct route_match match = {.route = &routes[i]};
+
+		if ((routes[i].internal && !request->internal) || !fits(routes[i].pattern, request, &match))
+			continue;
+		if (routes[i].method == method) {
+			*ret_match = match;
+			return ERR_OK;
+		}
+		add_allowed(arena, &routes[i], &allow);
+	}
+	*ret_allow = allow;
+	return allow.len ? ERR_METHOD_NOT_ALLOWED : ERR_NO_SUCH_ROUTE;
+}

@@ -1,0 +1,24 @@
+/*
+ * The table of routes, and finding the one that a request means.
+ */
+#ifndef BP_API_ROUTES_H
+#define BP_API_ROUTES_H
+
+#include "api/call.h"
+
+/* Path parameters, by the order in which a pattern can have them. */
+struct route_match {
+	const struct route *route;
+	struct str season; /* ptr is NULL: the pattern has none */
+	struct str player;
+};
+
+/*
+ * ERR_NO_SUCH_ROUTE; ERR_METHOD_NOT_ALLOWED, with what is allowed in ret_allow (in the arena).
+ */
+enum err route_find(const struct request *request, struct arena *arena, struct route_match *ret_match,
+		    struct str *ret_allow);
+/* The name of the lane where others send a request for this route: "read", "store", "admin". */
+struct str route_lane(const struct route *route);
+
+#endif

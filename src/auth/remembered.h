@@ -1,0 +1,38 @@
+/*
+ * The verified tokens that a process remembers: SHA-256 of the token -> identity. Bounded, set-associative (four ways):
+ * a token may lie in one of four places only, so that a look-up costs the same however full the table is. A new token
+ * takes the place of an expired one, else of the one that came first. 128 bytes a token; pages that are not used yet
+ * cost nothing.
+ *
+ * Nothing is allocated after remembered_new(), and nothing is ever shared between two tables: a token that one
+ * verifier has accepted means nothing to another.
+ */
+#ifndef BP_AUTH_REMEMBERED_H
+#define BP_AUTH_REMEMBERED_H
+
+#include "auth/token.h"
+#include "base/digest.h"
+
+enum { REMEMBERED_WAYS = 4 };
+
+struct remembered;
+
+/* Room for capacity tokens, rounded up to a power of two and to at least one set of four. NULL without memory. */
+struct remembered *remembered_new(uint32_t capacity);
+void remembered_free(struct remembered *table);
+/* Tokens that fit at most. */
+size_t remembered_capacity(const struct remembered *table);
+/* Tokens held that are still good at now_ms; walks the whole table. */
+size_t remembered_count(const struct remembered *table, int64_t now_ms);
+
+/*
+ * ERR_NOT_FOUND: never seen, or already replaced. ERR_TOKEN_EXPIRED: seen, and its time is over. *ret_identity is
+ * untouched on both.
+ */
+enum err remembered_find(const struct remembered *table, const unsigned char digest[DIGEST_SIZE], int64_t now_ms,
+			 struct identity *ret_identity);
+/* Remembers the identity (copied) while now_ms < until_ms; what the digest meant before is forgotten. */
+void remembered_put(struct remembered *table, const unsigned char digest[DIGEST_SIZE], const struct identity *identity,
+		    int64_t until_ms, int64_t now_ms);
+
+#endif

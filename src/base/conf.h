@@ -1,0 +1,74 @@
+/*
+ * Configuration. One table (conf.c) names every key with its section, type, default, range, whether HUP may change
+ * it, and one line of help; the sample file, the manual and `battlepassd --help-config` are written from or checked
+ * against it. libconfuse reads the files; an unknown key or a value out of range is an error with file and line.
+ *
+ * Order of strength: defaults < file < the .conf files in conf.d beside it (sorted) < environment
+ * (BATTLEPASS_SECTION_KEY) < overrides ("section.key=value", from the command line).
+ */
+#ifndef BP_BASE_CONF_H
+#define BP_BASE_CONF_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+
+enum { CONF_DETAIL_SIZE = 512 };
+
+/* All strings are owned by the conf; an empty string means "not set". Integers are in the unit of their name. */
+struct conf {
+	char *run_dir;   /* sockets and pid file */
+	char *log_level; /* "error", "warning", "info", "debug" */
+	struct {
+		char *socket;
+		char *host; /* used when socket is empty */
+		int64_t port;
+		char *user;
+		char *password;
+		char *database;
+		int64_t connect_timeout_s;
+		int64_t read_timeout_ms;    /* a single read statement (max_statement_time) */
+		int64_t transaction_grants; /* most XP grants in one transaction */
+	} store;
+	struct {
+		char *socket;
+		char *host;
+		int64_t port;
+		char *password;
+		int64_t connect_timeout_ms;
+		int64_t turn_timeout_ms; /* one pipelined round trip */
+		int64_t ttl_s;
+		char *without_store; /* "serve" or "refuse" */
+	} cache;
+	struct {
+		char *keys; /* JWK set file */
+		char *issuer;
+		char *audience;
+		bool allow_hs256;
+		int64_t leeway_s;
+		int64_t remembered_tokens;
+	} auth;
+	struct conf_lane {
+		int64_t processes;
+		int64_t turn; /* most requests answered together */
+	} read_lane, store_lane, admin_lane;
+};
+
+/*
+ * Reads everything. file may be NULL (defaults, environment, overrides only). overrides: NULL-terminated, may be NULL.
+ * On failure returns ERR_CONFIG, detail (CONF_DETAIL_SIZE) says file, line and what is wrong, and *ret_conf is
+ * untouched.
+ */
+enum err conf_load(const char *file, const char *const *overrides, struct conf **ret_conf, char *detail);
+void conf_free(struct conf *conf);
+
+/* Calls each(context, "section.key") for every key that differs and that a running daemon cannot change. */
+void conf_each_restart_key(const struct conf *old, const struct conf *fresh, void (*each)(void *, const char *),
+			   void *context);
+
+/* One entry a key: name, type, default, range, "reload" or "restart", help. In the form of a commented sample file. */
+void conf_print_sample(FILE *out);
+
+#endif

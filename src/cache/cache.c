@@ -1,0 +1,407 @@
+/* The cache protocol: see cache.h. What the commands do stands in scripts.c. */
+#include "cache/cache.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/metrics.h"
+#include "cache/redis.h"
+
+enum { KEY_SIZE = 32 + SEASON_ID_MAX * 2, HEAD_SIZE = 64, NONCE_DIGITS = 16 };
+
+struct cache {
+	const struct conf *conf;
+	const struct lease *lease;
+	struct redis *redis;
+	struct buf value; /* scratch for the V being sent */
+	struct arena scratch;
+	struct cache_port port;
+};
+
+static struct str print(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+static struct str
+print(char *text, size_t size, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	int length = vsnprintf(text, size, format, args);
+
+	va_end(args);
+	if (length < 0 || (size_t)length >= size)
+		abort(); /* ids and numbers are bounded: this cannot be */
+	return (struct str){text, (size_t)length};
+}
+
+static struct str
+key_of(char text[KEY_SIZE], uint64_t epoch, struct str player, const char *season)
+{
+	return print(text, KEY_SIZE, "bp:%" PRIu64 ":{%.*s}:%s", epoch, STR_ARGS(player), season);
+}
+
+static struct str
+fence_of(char text[HEAD_SIZE], uint64_t floor, uint64_t nonce)
+{
+	return print(text, HEAD_SIZE, "T%" PRIu64 ".%016" PRIx64, floor, nonce);
+}
+
+/* The V value, in the cache's scratch buffer until the next one. */
+static struct str
+value_of(struct cache *cache, uint64_t revision, uint64_t season_revision, struct str player, struct str body)
+{
+	buf_clear(&cache->value);
+	buf_format(&cache->value, "V%" PRIu64 ".%" PRIu64 "\n", revision, season_revision);
+	buf_str(&cache->value, player);
+	buf_char(&cache->value, '\n');
+	buf_str(&cache->value, body);
+	return buf_view(&cache->value);
+}
+
+/* The configured life of a value, +-10 %, so that what was warmed together does not expire together. */
+static int64_t
+value_ttl_ms(const struct cache *cache)
+{
+	int64_t ttl_ms = cache->conf->cache.ttl_s * 1000;
+
+	return ttl_ms - ttl_ms / 10 + (int64_t)(random_u64() % (uint64_t)(ttl_ms / 5));
+}
+
+/* Takes a decimal number below 10^18 and the character behind it. */
+static bool
+take_number(struct str *at, char end, uint64_t *ret_number)
+{
+	uint64_t number = 0;
+	size_t i = 0;
+
+	while (i < at->len && i < 18 && at->ptr[i] >= '0' && at->ptr[i] <= '9')
+		number = number * 10 + (uint64_t)(at->ptr[i++] - '0');
+	if (i == 0 || i == at->len || at->ptr[i] != end)
+		return false;
+	*at = (struct str){at->ptr + i + 1, at->len - i - 1};
+	*ret_number = number;
+	return true;
+}
+
+bool
+cache_value_parse(struct str value, struct str player, uint64_t *ret_revision, uint64_t *ret_season_revision,
+		  struct str *ret_body)
+{
+	uint64_t revision;
+	uint64_t season_revision;
+
+	if (!str_starts_with(value, STR("V")))
+		return false;
+	value = (struct str){value.ptr + 1, value.len - 1};
+	if (!take_number(&value, '.', &revision) || !take_number(&value, '\n', &season_revision))
+		return false;
+	if (!str_starts_with(value, player) || value.len == player.len || value.ptr[player.len] != '\n')
+		return false;
+	*ret_revision = revision;
+	*ret_season_revision = season_revision;
+	*ret_body = (struct str){value.ptr + player.len + 1, value.len - player.len - 1};
+	return true;
+}
+
+static struct cache_view
+view(void *self)
+{
+	struct cache *cache = self;
+	struct lease_content lease;
+
+	if (!lease_look(cache->lease, &lease) || redis_connect(cache->redis) != ERR_OK ||
+	    strcmp(redis_run_id(cache->redis), lease.run_id) != 0)
+		return (struct cache_view){.trusted = false};
+	return (struct cache_view){.trusted = true, .unconfirmed = lease.unconfirmed, .epoch = lease.epoch};
+}
+
+static bool
+reaches(void *self, const char *run_id)
+{
+	struct cache *cache = self;
+
+	redis_retry_now(cache->redis);
+	return redis_connect(cache->redis) == ERR_OK && strcmp(redis_run_id(cache->redis), run_id) == 0;
+}
+
+/* What a key held decides what the reader does next. */
+static void
+judge(struct cache_lookup *lookup, struct str value)
+{
+	uint64_t season_revision;
+
+	if (cache_value_parse(value, lookup->player, &lookup->revision, &season_revision, &lookup->body)) {
+		if (season_revision == lookup->season->revision) {
+			lookup->state = CACHE_HIT;
+		} else if (season_revision < lookup->season->revision) {
+			const char *end = memchr(value.ptr, '\n', value.len);
+
+			lookup->state = CACHE_FILL;
+			lookup->seen = (struct str){value.ptr, (size_t)(end - value.ptr)};
+		}
+	} else if (str_starts_with(value, STR("T")) && value.len < HEAD_SIZE) {
+		lookup->state = CACHE_FILL;
+		lookup->seen = value;
+	}
+}
+
+static bool
+send_lookup(struct cache *cache, uint64_t epoch, struct cache_lookup *lookup, bool leave_token, struct arena *arena)
+{
+	char text[KEY_SIZE];
+	struct str key = key_of(text, epoch, lookup->player, lookup->season->id);
+
+	lookup->state = CACHE_ABSENT;
+	if (!leave_token)
+		return redis_command(cache->redis, (struct str[]){STR("GET"), key}, 2);
+	lookup->seen = arena_format(arena, "L%016" PRIx64, random_u64());
+	return redis_command(
+		cache->redis,
+		(struct str[]){STR("SET"), key, lookup->seen, STR("PX"), STR("3000"), STR("NX"), STR("GET")}, 7);
+}
+
+static bool
+lookup_all(void *self, struct cache_view at, struct cache_lookup *const lookups[], size_t count, bool leave_token,
+	   struct arena *arena)
+{
+	struct cache *cache = self;
+	struct redis_answer answer;
+
+	for (size_t i = 0; i < count; i++)
+		if (!send_lookup(cache, at.epoch, lookups[i], leave_token, arena))
+			return false;
+	for (size_t i = 0; i < count; i++) {
+		if (!redis_reply(cache->redis, arena, &answer))
+			return false;
+		if (answer.type == REDIS_TEXT)
+			judge(lookups[i], answer.text);
+		else if (answer.type == REDIS_NIL && leave_token)
+			lookups[i]->state = CACHE_FILL;
+	}
+	return true;
+}
+
+static bool
+send_fill(struct cache *cache, uint64_t epoch, const struct cache_fill *fill)
+{
+	char key[KEY_SIZE];
+	char revision[HEAD_SIZE];
+	char ttl[HEAD_SIZE];
+
+	return redis_script(
+		cache->redis, SCRIPT_FILL, key_of(key, epoch, fill->player, fill->season),
+		(struct str[]){fill->seen, print(revision, HEAD_SIZE, "%" PRIu64, fill->revision),
+			       value_of(cache, fill->revision, fill->season_revision, fill->player, fill->body),
+			       print(ttl, HEAD_SIZE, "%" PRId64, value_ttl_ms(cache))},
+		4);
+}
+
+static void
+fill_all(void *self, struct cache_view at, const struct cache_fill *fills, size_t count)
+{
+	struct cache *cache = self;
+	struct redis_answer answer;
+	uint64_t filled = 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (!send_fill(cache, at.epoch, &fills[i]))
+			return;
+	for (size_t i = 0; i < count; i++) {
+		if (!redis_reply(cache->redis, &cache->scratch, &answer))
+			break;
+		filled += answer.type == REDIS_NUMBER && answer.number == 1;
+	}
+	arena_reset(&cache->scratch);
+	metrics_add(METRIC_CACHE_FILLS, filled);
+	metrics_add(METRIC_CACHE_FILLS_REFUSED, count - filled);
+}
+
+/*
+ * Reads one integer reply for each command sent. A fence or a confirmation that Redis did not answer as it must is no
+ * fence: the connection is given up with it.
+ */
+static enum err
+numbers_only(struct cache *cache, size_t count)
+{
+	struct redis_answer answer;
+	enum err err = ERR_OK;
+
+	for (size_t i = 0; i < count && err == ERR_OK; i++)
+		if (!redis_reply(cache->redis, &cache->scratch, &answer) || answer.type != REDIS_NUMBER)
+			err = ERR_CACHE_UNAVAILABLE;
+	arena_reset(&cache->scratch);
+	if (err != ERR_OK)
+		redis_disconnect(cache->redis);
+	return err;
+}
+
+static bool
+send_fence(struct cache *cache, uint64_t epoch, struct cache_write *write)
+{
+	char key[KEY_SIZE];
+	char floor[HEAD_SIZE];
+	char nonce[HEAD_SIZE];
+	char ttl[HEAD_SIZE];
+
+	write->nonce = random_u64();
+	return redis_script(cache->redis, SCRIPT_FENCE, key_of(key, epoch, write->player, write->season),
+			    (struct str[]){print(floor, HEAD_SIZE, "%" PRIu64, write->revision),
+					   print(nonce, HEAD_SIZE, "%016" PRIx64, write->nonce),
+					   print(ttl, HEAD_SIZE, "%d", FENCE_TTL_MS)},
+			    3);
+}
+
+static enum err
+fence_once(struct cache *cache, uint64_t epoch, struct cache_write *const writes[], size_t count)
+{
+	size_t sent = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!writes[i]->changed)
+			continue;
+		if (!send_fence(cache, epoch, writes[i]))
+			return ERR_CACHE_UNAVAILABLE;
+		sent++;
+	}
+	metrics_add(METRIC_CACHE_FENCES, sent);
+	return numbers_only(cache, sent);
+}
+
+/*
+ * A connection may have died of old age (Redis closes idle ones, an operator kills one, the scripts were flushed): one
+ * new connection to the same Redis is tried before the cache is given up for everybody. A nonce is never sent twice.
+ */
+static enum err
+fence(void *self, uint64_t epoch, struct cache_write *const writes[], size_t count)
+{
+	struct cache *cache = self;
+	char run_id[REDIS_RUN_ID_SIZE];
+
+	memcpy(run_id, redis_run_id(cache->redis), sizeof(run_id));
+	enum err err = fence_once(cache, epoch, writes, count);
+
+	if (err != ERR_OK && reaches(cache, run_id))
+		err = fence_once(cache, epoch, writes, count);
+	return err;
+}
+
+static bool
+send_unfence(struct cache *cache, uint64_t epoch, const struct cache_write *write)
+{
+	char key[KEY_SIZE];
+	char own[HEAD_SIZE];
+	char lowered[HEAD_SIZE];
+	char ttl[HEAD_SIZE];
+
+	return redis_script(cache->redis, SCRIPT_UNFENCE, key_of(key, epoch, write->player, write->season),
+			    (struct str[]){fence_of(own, write->revision, write->nonce),
+					   fence_of(lowered, write->revision - 1, random_u64()),
+					   print(ttl, HEAD_SIZE, "%d", FENCE_TTL_MS)},
+			    3);
+}
+
+static void
+unfence(void *self, uint64_t epoch, struct cache_write *const writes[], size_t count)
+{
+	struct cache *cache = self;
+	size_t sent = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!writes[i]->changed)
+			continue;
+		if (!send_unfence(cache, epoch, writes[i]))
+			return;
+		sent++;
+	}
+	numbers_only(cache, sent);
+}
+
+static bool
+send_confirm(struct cache *cache, uint64_t epoch, const struct cache_write *write)
+{
+	char key[KEY_SIZE];
+	char revision[HEAD_SIZE];
+	char own[HEAD_SIZE];
+	char value_ttl[HEAD_SIZE];
+	char fresh[HEAD_SIZE];
+	char fence_ttl[HEAD_SIZE];
+	struct str value =
+		write->changed ? value_of(cache, write->revision, write->season_revision, write->player, write->body)
+			       : STR("");
+
+	return redis_script(cache->redis, SCRIPT_CONFIRM, key_of(key, epoch, write->player, write->season),
+			    (struct str[]){print(revision, HEAD_SIZE, "%" PRIu64, write->revision),
+					   write->changed ? fence_of(own, write->revision, write->nonce) : STR("-"),
+					   value, print(value_ttl, HEAD_SIZE, "%" PRId64, value_ttl_ms(cache)),
+					   fence_of(fresh, write->revision, random_u64()),
+					   print(fence_ttl, HEAD_SIZE, "%d", FENCE_TTL_MS)},
+			    6);
+}
+
+static enum err
+confirm_once(struct cache *cache, uint64_t epoch, struct cache_write *const writes[], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!send_confirm(cache, epoch, writes[i]))
+			return ERR_CACHE_UNAVAILABLE;
+	metrics_add(METRIC_CACHE_CONFIRMS, count);
+	return numbers_only(cache, count);
+}
+
+static enum err
+confirm(void *self, uint64_t epoch, struct cache_write *const writes[], size_t count)
+{
+	struct cache *cache = self;
+	char run_id[REDIS_RUN_ID_SIZE];
+
+	memcpy(run_id, redis_run_id(cache->redis), sizeof(run_id));
+	enum err err = confirm_once(cache, epoch, writes, count);
+
+	if (err != ERR_OK && reaches(cache, run_id))
+		err = confirm_once(cache, epoch, writes, count);
+	return err;
+}
+
+struct cache *
+cache_new(const struct conf *conf, const struct lease *lease)
+{
+	struct cache *cache = calloc(1, sizeof(*cache));
+
+	if (!cache)
+		abort();
+	cache->conf = conf;
+	cache->lease = lease;
+	cache->redis = redis_new(conf);
+	buf_init(&cache->value);
+	arena_init(&cache->scratch);
+	cache->port = (struct cache_port){
+		.self = cache,
+		.view = view,
+		.lookup = lookup_all,
+		.fill = fill_all,
+		.reaches = reaches,
+		.fence = fence,
+		.unfence = unfence,
+		.confirm = confirm,
+	};
+	return cache;
+}
+
+void
+cache_free(struct cache *cache)
+{
+	if (!cache)
+		return;
+	redis_free(cache->redis);
+	buf_release(&cache->value);
+	arena_release(&cache->scratch);
+	free(cache);
+}
+
+const struct cache_port *
+cache_port(const struct cache *cache)
+{
+	return &cache->port;
+}

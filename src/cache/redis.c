@@ -1,0 +1,268 @@
+/* One connection to Redis: see redis.h. The only file that includes hiredis.h. */
+#include "cache/redis.h"
+
+#include <stdlib.h>
+#include <sys/time.h>
+
+#include <hiredis/hiredis.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+
+enum { SHA1_HEX_SIZE = 41 };
+
+struct redis {
+	const struct conf *conf;
+	redisContext *context; /* NULL: not connected */
+	char run_id[REDIS_RUN_ID_SIZE];
+	char scripts[SCRIPT_COUNT][SHA1_HEX_SIZE];
+	int64_t retry_at_boot_ms;
+	bool reported; /* the present outage is in the log already */
+};
+
+struct redis *
+redis_new(const struct conf *conf)
+{
+	struct redis *redis = calloc(1, sizeof(*redis));
+
+	if (!redis)
+		abort();
+	redis->conf = conf;
+	return redis;
+}
+
+void
+redis_free(struct redis *redis)
+{
+	if (!redis)
+		return;
+	if (redis->context)
+		redisFree(redis->context);
+	free(redis);
+}
+
+void
+redis_disconnect(struct redis *redis)
+{
+	if (!redis->context)
+		return;
+	metrics_add(METRIC_CACHE_ERRORS, 1);
+	redisFree(redis->context);
+	redis->context = NULL;
+	redis->run_id[0] = '\0';
+}
+
+void
+redis_retry_now(struct redis *redis)
+{
+	redis->retry_at_boot_ms = 0;
+}
+
+const char *
+redis_run_id(const struct redis *redis)
+{
+	return redis->run_id;
+}
+
+static struct timeval
+timeout(int64_t ms)
+{
+	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+}
+
+static redisContext *
+open_context(const struct conf *conf)
+{
+	struct timeval limit = timeout(conf->cache.connect_timeout_ms);
+
+	if (conf->cache.socket[0])
+		return redisConnectUnixWithTimeout(conf->cache.socket, limit);
+	return redisConnectWithTimeout(conf->cache.host, (int)conf->cache.port, limit);
+}
+
+/* A reply of one type, or NULL; the caller frees it. */
+static redisReply *
+expect(redisContext *context, int type)
+{
+	redisReply *reply = NULL;
+
+	if (redisGetReply(context, (void **)&reply) != REDIS_OK)
+		return NULL;
+	if (reply->type == type)
+		return reply;
+	freeReplyObject(reply);
+	return NULL;
+}
+
+static bool
+take_run_id(struct redis *redis, const redisReply *info)
+{
+	static const char label[] = "\nrun_id:";
+	const char *at = strstr(info->str, label);
+
+	if (!at)
+		return false;
+	at += sizeof(label) - 1;
+	if (strspn(at, "0123456789abcdef") != REDIS_RUN_ID_SIZE - 1)
+		return false;
+	memcpy(redis->run_id, at, REDIS_RUN_ID_SIZE - 1);
+	redis->run_id[REDIS_RUN_ID_SIZE - 1] = '\0';
+	return true;
+}
+
+static bool
+is_master(const redisReply *role)
+{
+	return role->elements > 0 && role->element[0]->type == REDIS_REPLY_STRING &&
+	       strcmp(role->element[0]->str, "master") == 0;
+}
+
+static bool
+receive_greeting(struct redis *redis)
+{
+	redisContext *context = redis->context;
+	redisReply *reply;
+	bool good;
+
+	if (redis->conf->cache.password[0]) {
+		if (!(reply = expect(context, REDIS_REPLY_STATUS)))
+			return false;
+		freeReplyObject(reply);
+	}
+	if (!(reply = expect(context, REDIS_REPLY_STRING)))
+		return false;
+	good = take_run_id(redis, reply);
+	freeReplyObject(reply);
+	if (!good || !(reply = expect(context, REDIS_REPLY_ARRAY)))
+		return false;
+	good = is_master(reply);
+	freeReplyObject(reply);
+	for (int i = 0; good && i < SCRIPT_COUNT; i++) {
+		if (!(reply = expect(context, REDIS_REPLY_STRING)))
+			return false;
+		good = reply->len == SHA1_HEX_SIZE - 1;
+		if (good)
+			memcpy(redis->scripts[i], reply->str, SHA1_HEX_SIZE);
+		freeReplyObject(reply);
+	}
+	return good;
+}
+
+/* Who are you, are you a master, and here are our scripts: in one round trip. */
+static bool
+greet(struct redis *redis)
+{
+	redisContext *context = redis->context;
+
+	if (redis->conf->cache.password[0])
+		redisAppendCommand(context, "AUTH %s", redis->conf->cache.password);
+	redisAppendCommand(context, "INFO server");
+	redisAppendCommand(context, "ROLE");
+	for (int i = 0; i < SCRIPT_COUNT; i++)
+		redisAppendCommand(context, "SCRIPT LOAD %s", redis_scripts[i]);
+	return receive_greeting(redis);
+}
+
+static void
+report(struct redis *redis, bool connected)
+{
+	if (connected == !redis->reported)
+		return;
+	redis->reported = !connected;
+	if (connected)
+		log_info("redis: connected again, run_id %s", redis->run_id);
+	else
+		log_warning("redis: cannot be used: %s", redis->context && redis->context->err
+								 ? redis->context->errstr
+								 : "unexpected greeting (not a master?)");
+}
+
+enum err
+redis_connect(struct redis *redis)
+{
+	if (redis->context)
+		return ERR_OK;
+	if (clock_boot_ms() < redis->retry_at_boot_ms)
+		return ERR_CACHE_UNAVAILABLE;
+	redis->context = open_context(redis->conf);
+	if (!redis->context)
+		abort();
+	bool good = redis->context->err == 0 &&
+		    redisSetTimeout(redis->context, timeout(redis->conf->cache.turn_timeout_ms)) == REDIS_OK &&
+		    greet(redis);
+
+	report(redis, good);
+	if (good)
+		return ERR_OK;
+	redis_disconnect(redis);
+	redis->retry_at_boot_ms = clock_boot_ms() + REDIS_RETRY_MS;
+	return ERR_CACHE_UNAVAILABLE;
+}
+
+bool
+redis_command(struct redis *redis, const struct str *arguments, size_t count)
+{
+	const char *texts[REDIS_ARGUMENTS_MAX];
+	size_t lengths[REDIS_ARGUMENTS_MAX];
+
+	if (!redis->context || count > REDIS_ARGUMENTS_MAX)
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		texts[i] = arguments[i].ptr;
+		lengths[i] = arguments[i].len;
+	}
+	if (redisAppendCommandArgv(redis->context, (int)count, texts, lengths) == REDIS_OK)
+		return true;
+	redis_disconnect(redis);
+	return false;
+}
+
+bool
+redis_script(struct redis *redis, enum redis_script script, struct str key, const struct str *arguments, size_t count)
+{
+	struct str all[REDIS_ARGUMENTS_MAX] = {
+		STR("EVALSHA"), {redis->scripts[script], SHA1_HEX_SIZE - 1}, STR("1"), key};
+
+	if (count > REDIS_ARGUMENTS_MAX - 4)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		all[4 + i] = arguments[i];
+	return redis_command(redis, all, 4 + count);
+}
+
+bool
+redis_reply(struct redis *redis, struct arena *arena, struct redis_answer *ret_answer)
+{
+	redisReply *reply = NULL;
+
+	if (!redis->context || redisGetReply(redis->context, (void **)&reply) != REDIS_OK || !reply) {
+		redis_disconnect(redis);
+		return false;
+	}
+	*ret_answer = (struct redis_answer){.type = REDIS_REFUSED};
+	if (reply->type == REDIS_REPLY_NIL) {
+		ret_answer->type = REDIS_NIL;
+	} else if (reply->type == REDIS_REPLY_INTEGER) {
+		ret_answer->type = REDIS_NUMBER;
+		ret_answer->number = reply->integer;
+	} else if (reply->type == REDIS_REPLY_STRING) {
+		ret_answer->type = REDIS_TEXT;
+		ret_answer->text = arena_str(arena, (struct str){reply->str, (size_t)reply->len});
+	}
+	freeReplyObject(reply);
+	return true;
+}
+
+bool
+redis_ping(struct redis *redis)
+{
+	redisReply *reply = redis->context ? redisCommand(redis->context, "PING") : NULL;
+	bool good = reply && reply->type == REDIS_REPLY_STATUS;
+
+	if (reply)
+		freeReplyObject(reply);
+	if (!good)
+		redis_disconnect(redis);
+	return good;
+}

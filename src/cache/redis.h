@@ -1,0 +1,51 @@
+/*
+ * One connection to Redis: connect, pipeline, read replies. The only file that knows hiredis is redis.c. A connection
+ * that had an error or a timeout is closed and never used again, because a late reply would answer the next question
+ * with another player's data. After a failed connect the next try waits REDIS_RETRY_MS.
+ */
+#ifndef BP_CACHE_REDIS_H
+#define BP_CACHE_REDIS_H
+
+#include "base/arena.h"
+#include "base/conf.h"
+#include "base/err.h"
+
+enum { REDIS_RETRY_MS = 100, REDIS_RUN_ID_SIZE = 41, REDIS_ARGUMENTS_MAX = 12 };
+
+/* The scripts of the cache protocol, loaded on each new connection. Their texts stand in scripts.c. */
+enum redis_script { SCRIPT_FILL, SCRIPT_FENCE, SCRIPT_UNFENCE, SCRIPT_CONFIRM, SCRIPT_COUNT };
+extern const char *const redis_scripts[SCRIPT_COUNT];
+
+enum redis_reply_type { REDIS_NIL, REDIS_TEXT, REDIS_NUMBER, REDIS_REFUSED /* an error reply, or of another type */ };
+
+struct redis_answer {
+	enum redis_reply_type type;
+	struct str text; /* TEXT (in the arena) and REFUSED */
+	int64_t number;
+};
+
+struct redis;
+
+/* conf is borrowed for the connection's life. Nothing is connected yet. */
+struct redis *redis_new(const struct conf *conf);
+void redis_free(struct redis *redis);
+
+/* Connects if it is not, unless the last failure is younger than REDIS_RETRY_MS. ERR_CACHE_UNAVAILABLE. */
+enum err redis_connect(struct redis *redis);
+/* Forgets the waiting time of redis_connect: the next try is made at once. */
+void redis_retry_now(struct redis *redis);
+void redis_disconnect(struct redis *redis);
+/* The run_id of the Redis connected to, "" when there is none or it is not a master. */
+const char *redis_run_id(const struct redis *redis);
+
+/* Appends a command to the pipeline; false when the connection is lost. */
+bool redis_command(struct redis *redis, const struct str *arguments, size_t count);
+/* EVALSHA of a script with one key. */
+bool redis_script(struct redis *redis, enum redis_script script, struct str key, const struct str *arguments,
+		  size_t count);
+/* The next reply of the pipeline. False: connection lost (and closed). */
+bool redis_reply(struct redis *redis, struct arena *arena, struct redis_answer *ret_answer);
+/* Sends a PING and waits for its answer. */
+bool redis_ping(struct redis *redis);
+
+#endif

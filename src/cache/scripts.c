@@ -1,0 +1,43 @@
+/*
+ * The conditional commands of the cache protocol. Each can be executed late, or twice, and still only takes a value
+ * away or leaves a newer one: that is what makes lost and late commands harmless.
+ *
+ * Values: V<revision>.<season revision>\n<player>\n<body> | T<floor>.<nonce> | L<token>
+ */
+#include "cache/redis.h"
+
+/* What stands before the dot of a V or T, as a number; nil for anything else. */
+#define REVISION_OF "local function revision_of(head) return tonumber(string.match(head, '^[VT](%d+)%.')) end "
+
+const char *const redis_scripts[SCRIPT_COUNT] = {
+	/* seen, revision, value, ttl: a reader's fill, only over exactly what the reader saw before its database read.
+	 */
+	[SCRIPT_FILL] =
+		REVISION_OF "local head = redis.call('GETRANGE', KEYS[1], 0, 95) "
+			    "if string.sub(ARGV[1], 1, 1) == 'V' then head = string.match(head, '^V[^\\n]*') end "
+			    "if head ~= ARGV[1] then return 0 end "
+			    "local floor = revision_of(head) "
+			    "if floor and floor > tonumber(ARGV[2]) then return 0 end "
+			    "redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) "
+			    "return 1",
+
+	/* floor, nonce, ttl: before COMMIT. */
+	[SCRIPT_FENCE] = REVISION_OF "local revision = revision_of(redis.call('GETRANGE', KEYS[1], 0, 95)) "
+				     "if revision and revision >= tonumber(ARGV[1]) then return 0 end "
+				     "redis.call('SET', KEYS[1], 'T' .. ARGV[1] .. '.' .. ARGV[2], 'PX', ARGV[3]) "
+				     "return 1",
+
+	/* own fence, lowered fence, ttl: before ROLLBACK, with the row lock still held. */
+	[SCRIPT_UNFENCE] = "if redis.call('GETRANGE', KEYS[1], 0, 95) ~= ARGV[1] then return 0 end "
+			   "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) "
+			   "return 1",
+
+	/* revision, own fence, value, ttl of the value, new fence, ttl of a fence: after COMMIT. */
+	[SCRIPT_CONFIRM] =
+		REVISION_OF "local head = redis.call('GETRANGE', KEYS[1], 0, 95) "
+			    "if head == ARGV[2] then redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) return 1 end "
+			    "local revision = revision_of(head) "
+			    "if revision and revision >= tonumber(ARGV[1]) then return 0 end "
+			    "redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[6]) "
+			    "return 2",
+};

@@ -1,0 +1,29 @@
+/*
+ * battlepassctl: a command a row in a table, each in the file of its subject.
+ */
+#ifndef BP_CTL_CTL_H
+#define BP_CTL_CTL_H
+
+#include "base/arena.h"
+#include "base/conf.h"
+
+struct ctl {
+	const char *config_file;
+	const char *const *overrides;
+	struct conf *conf; /* by ctl_conf() */
+	struct arena arena;
+};
+
+/* Reads the configuration when a command needs it; says what is wrong. */
+bool ctl_conf(struct ctl *ctl);
+/* Says "battlepassctl: ..." on stderr and returns a failure status. */
+int ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A command gets its own arguments (argv[0] is its last word) and returns the exit status. */
+typedef int ctl_command(struct ctl *ctl, int argc, char **argv);
+
+ctl_command ctl_migrate; /* migrate.c */
+ctl_command ctl_season_validate, ctl_season_import, ctl_season_publish, ctl_season_show, ctl_season_list; /* season.c */
+ctl_command ctl_key_generate, ctl_token;                                                                  /* token.c */
+
+#endif

@@ -1,0 +1,67 @@
+/* Progress: see progress.h. Only arithmetic over what the caller holds: no memory, no clock, no stored results. */
+#include "domain/progress.h"
+
+struct standing
+progress_standing(const struct season *season, uint64_t xp)
+{
+	uint32_t tier = season_tier_at(season, xp);
+	bool completed = tier == season->tier_count;
+
+	return (struct standing){
+		.tier = tier,
+		.xp_into_tier = xp - season->tier_xp_total[tier],
+		.xp_to_next_tier = completed ? 0 : season->tier_xp_total[tier + 1] - xp,
+		.completed = completed,
+		.overflow_units = season_overflow_units(season, xp),
+	};
+}
+
+/*
+ * Which seasons take XP: running ones, and those that time has ended while the late window is open. One that an admin
+ * ended takes none: when it ended is not known here, and XP earned after that moment must not slip in.
+ */
+static bool
+takes_xp(enum season_state stored, const struct season_times *times, int64_t now_ms)
+{
+	switch (season_state_at(stored, times, now_ms)) {
+	case SEASON_ACTIVE:
+	case SEASON_PURCHASE_CLOSED:
+		return true;
+	case SEASON_ENDED:
+		return stored != SEASON_ENDED && now_ms - times->ends_at_ms < times->late_window_ms;
+	default:
+		return false;
+	}
+}
+
+enum err
+grant_admit(enum season_state stored, const struct season_times *times, int64_t occurred_at_ms, int64_t now_ms)
+{
+	bool occurred_in_season = occurred_at_ms >= times->starts_at_ms && occurred_at_ms < times->ends_at_ms;
+
+	return occurred_in_season && takes_xp(stored, times, now_ms) ? ERR_OK : ERR_SEASON_NOT_ACTIVE;
+}
+
+enum err
+grant_apply(const struct season *season, uint64_t xp, uint64_t amount, struct grant_effect *ret_effect)
+{
+	if (amount == 0 || amount > XP_GRANT_MAX || xp >= XP_MAX || amount >= XP_MAX - xp)
+		return ERR_INVALID_FIELD;
+	*ret_effect = (struct grant_effect){
+		.xp_before = xp,
+		.xp_after = xp + amount,
+		.tier_before = season_tier_at(season, xp),
+		.tier_after = season_tier_at(season, xp + amount),
+		.overflow_before = season_overflow_units(season, xp),
+		.overflow_after = season_overflow_units(season, xp + amount),
+	};
+	return ERR_OK;
+}
+
+bool
+reward_unlocked(const struct season *season, uint32_t reward, uint32_t tier, uint32_t open_passes)
+{
+	const struct reward *wanted = &season->rewards[reward];
+
+	return wanted->tier <= tier && (open_passes >> wanted->pass & 1);
+}

@@ -1,0 +1,245 @@
+/* A lane's process: see lane.h. */
+#include "lane/lane.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+
+#include "base/log.h"
+#include "lane/fcgi.h"
+
+struct place {
+	struct fcgi *fcgi;
+	struct exchange exchange;
+	struct place *next_free;
+};
+
+struct loop {
+	const struct lane_rules *rules;
+	const struct api *api;
+	int listen_fd;
+	int epoll_fd;
+	bool accepting;
+	struct arena arena;
+	struct epoll_event *events; /* rules->turn */
+	struct place *places;       /* LANE_CONNECTIONS_MAX */
+	struct place *free;
+	struct place **ready; /* rules->turn: those with a request in this turn */
+	struct exchange **exchanges;
+	size_t ready_count;
+};
+
+static void *
+allocate(size_t count, size_t size)
+{
+	void *memory = calloc(count, size);
+
+	if (!memory)
+		abort();
+	return memory;
+}
+
+static bool
+watch(struct loop *loop, int fd, struct place *place, uint32_t events)
+{
+	struct epoll_event event = {.events = events, .data.ptr = place};
+
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+static bool
+loop_init(struct loop *loop, const struct lane_rules *rules, const struct api *api, int listen_fd)
+{
+	*loop = (struct loop){.rules = rules, .api = api, .listen_fd = listen_fd, .accepting = true};
+	arena_init(&loop->arena);
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	loop->events = allocate(rules->turn, sizeof(*loop->events));
+	loop->ready = allocate(rules->turn, sizeof(struct place *));
+	loop->exchanges = allocate(rules->turn, sizeof(struct exchange *));
+	loop->places = allocate(LANE_CONNECTIONS_MAX, sizeof(*loop->places));
+	for (size_t i = LANE_CONNECTIONS_MAX; i-- > 0;) {
+		loop->places[i].next_free = loop->free;
+		loop->free = &loop->places[i];
+	}
+	/* Exclusive: a new connection wakes one process, not all. */
+	return loop->epoll_fd >= 0 && watch(loop, listen_fd, NULL, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+static struct place *
+take_place(struct loop *loop)
+{
+	struct place *place = loop->free;
+
+	if (!place)
+		return NULL;
+	loop->free = place->next_free;
+	if (!place->fcgi)
+		place->fcgi = fcgi_new();
+	return place;
+}
+
+/* The connection is closed: closing has taken it out of epoll. */
+static void
+give_back(struct loop *loop, struct place *place)
+{
+	place->next_free = loop->free;
+	loop->free = place;
+	if (!loop->accepting)
+		loop->accepting = watch(loop, loop->listen_fd, NULL, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+static void
+receive(struct loop *loop, struct place *place)
+{
+	if (!fcgi_receive(place->fcgi, &loop->arena, &place->exchange.request)) {
+		give_back(loop, place);
+		return;
+	}
+	loop->exchanges[loop->ready_count] = &place->exchange;
+	loop->ready[loop->ready_count++] = place;
+}
+
+/* A connection a request: accepted and read until nobody waits or the turn is full. */
+static void
+gather_single(struct loop *loop)
+{
+	while (loop->ready_count < loop->rules->turn) {
+		int fd = fcgi_accept(loop->listen_fd);
+
+		if (fd < 0)
+			return;
+
+		struct place *place = take_place(loop);
+
+		fcgi_open(place->fcgi, fd);
+		receive(loop, place);
+	}
+}
+
+/* Without a free place the rest waits in the listening socket, for another process or for a place here. */
+static void
+accept_kept(struct loop *loop)
+{
+	for (;;) {
+		if (!loop->free) {
+			epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, loop->listen_fd, NULL);
+			loop->accepting = false;
+			return;
+		}
+		int fd = fcgi_accept(loop->listen_fd);
+
+		if (fd < 0)
+			return;
+
+		struct place *place = take_place(loop);
+
+		fcgi_open(place->fcgi, fd);
+		if (!watch(loop, fd, place, EPOLLIN | EPOLLRDHUP)) {
+			fcgi_close(place->fcgi);
+			give_back(loop, place);
+		}
+	}
+}
+
+static void
+gather_kept(struct loop *loop, const struct epoll_event *event)
+{
+	struct place *place = event->data.ptr;
+
+	if (!place) {
+		accept_kept(loop);
+	} else if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+		fcgi_close(place->fcgi);
+		give_back(loop, place);
+	} else {
+		receive(loop, place);
+	}
+}
+
+/* Waits for requests and reads them; nothing is waited for once there is one. */
+static void
+gather(struct loop *loop, int timeout_ms, const sigset_t *wait_mask)
+{
+	int count = epoll_pwait(loop->epoll_fd, loop->events, (int)loop->rules->turn, timeout_ms, wait_mask);
+
+	loop->ready_count = 0;
+	for (int i = 0; i < count; i++) {
+		if (loop->rules->keeps_connections)
+			gather_kept(loop, &loop->events[i]);
+		else
+			gather_single(loop);
+	}
+}
+
+static void
+answer(struct loop *loop)
+{
+	struct turn turn;
+
+	if (loop->ready_count == 0)
+		return;
+	api_turn(loop->api, &turn, &loop->arena, loop->exchanges, loop->ready_count);
+	for (size_t i = 0; i < loop->ready_count; i++) {
+		struct place *place = loop->ready[i];
+		bool kept = fcgi_answer(place->fcgi, &place->exchange.response);
+
+		if (kept && !loop->rules->keeps_connections) {
+			fcgi_close(place->fcgi);
+			kept = false;
+		}
+		if (!kept)
+			give_back(loop, place);
+	}
+	api_after(&turn);
+	arena_reset(&loop->arena);
+}
+
+static void
+loop_release(struct loop *loop)
+{
+	for (size_t i = 0; i < LANE_CONNECTIONS_MAX; i++) {
+		fcgi_free(loop->places[i].fcgi);
+		buf_release(&loop->places[i].exchange.response.headers);
+	}
+	free(loop->places);
+	free(loop->exchanges);
+	free(loop->ready);
+	free(loop->events);
+	arena_release(&loop->arena);
+}
+
+/*
+ * What has been sent to this process already is answered; then the kept connections close, and nginx, which finds one
+ * of them closed before it got an answer, asks again on a new one.
+ */
+static void
+drain(struct loop *loop, const sigset_t *wait_mask)
+{
+	if (loop->accepting)
+		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, loop->listen_fd, NULL);
+	for (size_t tries = 0; tries < LANE_CONNECTIONS_MAX; tries++) {
+		gather(loop, 0, wait_mask);
+		if (loop->ready_count == 0)
+			return;
+		answer(loop);
+	}
+}
+
+int
+lane_run(const struct lane_rules *rules, const struct api *api, int listen_fd, const volatile sig_atomic_t *stop,
+	 const sigset_t *wait_mask)
+{
+	struct loop loop;
+
+	if (!loop_init(&loop, rules, api, listen_fd)) {
+		log_error("the lane's socket cannot be watched: %s", strerror(errno));
+		return -1;
+	}
+	while (!*stop) {
+		gather(&loop, -1, wait_mask);
+		answer(&loop);
+	}
+	drain(&loop, wait_mask);
+	loop_release(&loop);
+	return 0;
+}

@@ -1,0 +1,31 @@
+/*
+ * A lane's process: gathers the requests that wait, answers them in one turn, again and again, until it is told to
+ * stop.
+ *
+ * Two ways of gathering. Kept: connections stay open and are watched by epoll (the read lane: nginx keeps a pool of
+ * them). Single: a connection a request, so that any free process takes what waits (all other lanes).
+ */
+#ifndef BP_LANE_LANE_H
+#define BP_LANE_LANE_H
+
+#include <signal.h>
+
+#include "api/api.h"
+
+struct lane_rules {
+	const char *name;
+	enum lane lane;
+	bool keeps_connections;
+	size_t turn; /* most requests answered together */
+};
+
+enum { LANE_CONNECTIONS_MAX = 1024 };
+
+/*
+ * Runs until *stop is set by a signal handler; the signals must be blocked by the caller, and are let in only where the
+ * process waits. wait_mask: the signal mask while waiting. Returns 0, or -1 when the socket cannot be watched.
+ */
+int lane_run(const struct lane_rules *rules, const struct api *api, int listen_fd, const volatile sig_atomic_t *stop,
+	     const sigset_t *wait_mask);
+
+#endif

@@ -1,0 +1,170 @@
+/* Children of the master: see worker.h. */
+#include "master/worker.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "api/render.h"
+#include "base/log.h"
+#include "cache/cache.h"
+#include "lane/fcgi.h"
+#include "lane/lane.h"
+#include "steward/steward.h"
+#include "store/store.h"
+
+/* How each kind of child is run. A lane has a size in the configuration; the steward is alone. */
+static const struct {
+	const char *name;
+	size_t lane_conf; /* offset of its struct conf_lane; 0: no lane */
+	enum lane lane;
+	bool keeps_connections;
+	bool has_store;
+} kinds[WORKER_KIND_COUNT] = {
+	[WORKER_READ] = {"read", offsetof(struct conf, read_lane), LANE_READ, true, false},
+	[WORKER_STORE] = {"store", offsetof(struct conf, store_lane), LANE_STORE, false, true},
+	[WORKER_ADMIN] = {"admin", offsetof(struct conf, admin_lane), LANE_ADMIN, false, true},
+	[WORKER_STEWARD] = {.name = "steward"},
+};
+
+static volatile sig_atomic_t stop_asked;
+
+static void
+ask_to_stop(int signal)
+{
+	(void)signal;
+	stop_asked = 1;
+}
+
+const char *
+worker_name(enum worker_kind kind)
+{
+	return kinds[kind].name;
+}
+
+bool
+worker_has_socket(enum worker_kind kind)
+{
+	return kinds[kind].lane_conf != 0;
+}
+
+static const struct conf_lane *
+lane_conf(enum worker_kind kind, const struct conf *conf)
+{
+	return (const struct conf_lane *)((const char *)conf + kinds[kind].lane_conf);
+}
+
+size_t
+worker_count(enum worker_kind kind, const struct conf *conf)
+{
+	return worker_has_socket(kind) ? (size_t)lane_conf(kind, conf)->processes : 1;
+}
+
+static struct token_verifier *
+make_verifier(const struct conf *conf)
+{
+	struct token_rules rules = {
+		.keys_file = conf->auth.keys,
+		.issuer = conf->auth.issuer,
+		.audience = conf->auth.audience,
+		.allow_hs256 = conf->auth.allow_hs256,
+		.leeway_ms = conf->auth.leeway_s * 1000,
+		.remembered = (uint32_t)conf->auth.remembered_tokens,
+	};
+	struct token_verifier *verifier;
+	char detail[256];
+
+	if (token_verifier_new(&rules, &verifier, detail) == ERR_OK)
+		return verifier;
+	log_error("auth.keys: %s", detail);
+	return NULL;
+}
+
+static int
+run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, int listen_fd,
+	 const sigset_t *wait_mask)
+{
+	struct lane_rules rules = {
+		.name = kinds[kind].name,
+		.lane = kinds[kind].lane,
+		.keeps_connections = kinds[kind].keeps_connections,
+		.turn = (size_t)lane_conf(kind, conf)->turn,
+	};
+	struct service service;
+	struct token_verifier *verifier = make_verifier(conf);
+	struct store *store = kinds[kind].has_store ? store_new(conf) : NULL;
+	struct cache *cache = cache_new(conf, &shared->lease);
+
+	if (!verifier)
+		return WORKER_EXIT_CONFIG;
+	service_init(&service, store ? store_port(store) : NULL, cache_port(cache), &render_codec, &shared->directory,
+		     (size_t)conf->store.transaction_grants);
+
+	struct api api = {.lane = rules.lane, .service = &service, .verifier = verifier, .metrics = &shared->metrics};
+	int status = lane_run(&rules, &api, listen_fd, &stop_asked, wait_mask);
+
+	service_release(&service);
+	cache_free(cache);
+	store_free(store);
+	token_verifier_free(verifier);
+	return status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/* TERM and INT are let in only where the process waits; libfcgi's handlers are replaced. */
+static void
+take_signals(sigset_t *wait_mask)
+{
+	struct sigaction stop = {.sa_handler = ask_to_stop};
+	struct sigaction ignore = {.sa_handler = SIG_IGN};
+	static const int ignored[] = {SIGPIPE, SIGUSR1, SIGUSR2, SIGHUP, SIGINT};
+
+	sigprocmask(SIG_SETMASK, NULL, wait_mask);
+	sigaction(SIGTERM, &stop, NULL);
+	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
+		sigaction(ignored[i], &ignore, NULL);
+	signal(SIGCHLD, SIG_DFL);
+	sigdelset(wait_mask, SIGTERM);
+}
+
+int
+worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared, unsigned slot, int listen_fd)
+{
+	sigset_t wait_mask;
+
+	log_set_role(kinds[kind].name);
+	metrics_attach(&shared->metrics, slot);
+	fcgi_library_init();
+	take_signals(&wait_mask);
+	if (worker_has_socket(kind))
+		return run_lane(kind, conf, shared, listen_fd, &wait_mask);
+	return steward_run(conf, &shared->lease, &shared->directory, &stop_asked, &wait_mask);
+}
+
+static int
+preflight(const struct conf *conf)
+{
+	struct token_verifier *verifier = make_verifier(conf);
+	struct store *store = store_new(conf);
+	char detail[256];
+	enum err err = verifier ? store_check(store, detail) : ERR_CONFIG;
+
+	if (err == ERR_STORE_UNAVAILABLE)
+		log_warning("going on without the database for now");
+	store_free(store);
+	token_verifier_free(verifier);
+	return err == ERR_OK || err == ERR_STORE_UNAVAILABLE ? EXIT_SUCCESS : WORKER_EXIT_CONFIG;
+}
+
+bool
+worker_preflight(const struct conf *conf)
+{
+	pid_t child = fork();
+	int status = 0;
+
+	if (child == 0)
+		_exit(preflight(conf));
+	while (child > 0 && waitpid(child, &status, 0) < 0)
+		continue;
+	return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+}

@@ -1,0 +1,32 @@
+/*
+ * What a child of the master is: a lane's process or the steward. worker_run() is where a child begins; it sets up the
+ * rooms (store, cache, tokens) after fork, and never returns to the master's code.
+ */
+#ifndef BP_MASTER_WORKER_H
+#define BP_MASTER_WORKER_H
+
+#include "base/conf.h"
+#include "master/shared.h"
+
+/* Children are of these kinds; one table in worker.c says how each is run. */
+enum worker_kind { WORKER_READ, WORKER_STORE, WORKER_ADMIN, WORKER_STEWARD, WORKER_KIND_COUNT };
+
+/* A child that ends with this is not started again before the configuration is read anew. */
+enum { WORKER_EXIT_CONFIG = 78 };
+
+const char *worker_name(enum worker_kind kind);
+/* Lanes have a listening socket of their name; the steward has none. */
+bool worker_has_socket(enum worker_kind kind);
+/* How many processes the configuration asks for. */
+size_t worker_count(enum worker_kind kind, const struct conf *conf);
+
+/* Returns the exit status for the process. The signals the master uses are blocked on entry. */
+int worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared, unsigned slot, int listen_fd);
+
+/*
+ * Can a daemon with this configuration work? Checks keys and, where the database answers, the schema. Runs in a child
+ * of its own, because the master never touches a client library. Says why not on the log.
+ */
+bool worker_preflight(const struct conf *conf);
+
+#endif

@@ -1,0 +1,18 @@
+/*
+ * The season definitions that this process has parsed, one a season, kept until another revision is asked for. A
+ * definition is borrowed until the end of the turn that asked for it.
+ */
+#ifndef BP_SERVICE_BOOK_H
+#define BP_SERVICE_BOOK_H
+
+#include "service/ports.h"
+
+struct season_book;
+
+struct season_book *book_new(const struct codec_port *codec);
+void book_free(struct season_book *book);
+/* ERR_STORE_UNAVAILABLE; ERR_INTERNAL: what the store holds cannot be read. */
+enum err book_get(struct season_book *book, const struct store_port *store, const struct season_entry *entry,
+		  struct arena *arena, const struct season **ret_season);
+
+#endif

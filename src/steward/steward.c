@@ -1,0 +1,61 @@
+/* The steward: see steward.h. */
+#include "steward/steward.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "steward/lease_chore.h"
+
+/* Copies the directory into shared memory when its version in the database has moved. */
+static void
+directory_chore(struct store *store, uint64_t version, struct directory *directory, struct directory_content *copy)
+{
+	if (copy->version == version)
+		return;
+	if (store_directory(store, version, copy) != ERR_OK) {
+		copy->version = 0;
+		return;
+	}
+	directory_publish(directory, copy);
+	log_info("season directory version %llu: %u seasons", (unsigned long long)version, copy->count);
+}
+
+static void
+sleep_until(int64_t boot_ms, const sigset_t *wait_mask)
+{
+	int64_t left_ms = boot_ms - clock_boot_ms();
+	struct timespec left = {.tv_sec = left_ms / 1000, .tv_nsec = left_ms % 1000 * 1000000};
+
+	if (left_ms < 0)
+		left = (struct timespec){0};
+	ppoll(NULL, 0, &left, wait_mask);
+}
+
+int
+steward_run(const struct conf *conf, struct lease *lease, struct directory *directory,
+	    const volatile sig_atomic_t *stop, const sigset_t *wait_mask)
+{
+	struct lease_chore chore = {.conf = conf, .lease = lease, .redis = redis_new(conf)};
+	struct directory_content *copy = calloc(1, sizeof(*copy));
+	struct store *store = store_new(conf);
+
+	if (!copy)
+		abort();
+	while (!*stop) {
+		int64_t began_ms = clock_boot_ms();
+		struct store_control control;
+		bool answered = store_control_read(store, &control) == ERR_OK;
+
+		if (answered)
+			directory_chore(store, control.directory_version, directory, copy);
+		lease_chore_run(&chore, store, answered ? &control : NULL, began_ms);
+		sleep_until(began_ms + STEWARD_TICK_MS, wait_mask);
+	}
+	store_free(store);
+	redis_free(chore.redis);
+	free(copy);
+	return EXIT_SUCCESS;
+}

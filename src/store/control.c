@@ -1,0 +1,155 @@
+/*
+ * cache_control: the word of the database on whether the cache may be trusted, and in which epoch. Every change counts
+ * change_number up and makes the row unsettled; it is settled again when whoever waited long enough says so.
+ */
+#include "base/clock.h"
+#include "store/store_private.h"
+
+/* Which server is this? A write that finds another one than at the last change must not trust what the cache holds. */
+#define DATABASE_ID  "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
+#define GATE_COLUMNS "c.epoch, c.change_number, c.enabled, c.settled, c.run_id"
+
+static void
+take_gate(const struct db_result *result, struct write_gate *gate)
+{
+	struct str run_id = db_text(result, 4);
+
+	gate->epoch = db_u64(result, 0);
+	gate->change = db_u64(result, 1);
+	gate->enabled = db_u64(result, 2) != 0;
+	gate->settled = db_u64(result, 3) != 0;
+	memset(gate->run_id, 0, sizeof(gate->run_id));
+	if (run_id.len < sizeof(gate->run_id))
+		memcpy(gate->run_id, run_id.ptr, run_id.len);
+}
+
+static enum err
+select_gate(struct db *db, struct write_gate *ret_gate)
+{
+	struct db_result *result;
+	enum err err = db_select(db, &result);
+
+	if (err != ERR_OK)
+		return err;
+	if (db_next(result))
+		take_gate(result, ret_gate);
+	else
+		err = ERR_STORE_SCHEMA;
+	db_result_free(result);
+	return err;
+}
+
+enum err
+control_begin(void *self, struct write_gate *ret_gate)
+{
+	struct store *store = self;
+	enum err err = db_begin(store->db);
+
+	if (err != ERR_OK)
+		return store_edge(err);
+	buf_literal(db_sql(store->db),
+		    "SELECT " GATE_COLUMNS " FROM cache_control c WHERE c.id = 1 LOCK IN SHARE MODE");
+	return store_edge(select_gate(store->db, ret_gate));
+}
+
+static enum err
+read_gate(struct store *store, void *argument)
+{
+	buf_literal(db_sql_select(store->db), GATE_COLUMNS " FROM cache_control c WHERE c.id = 1");
+	return select_gate(store->db, argument);
+}
+
+enum err
+control_gate(void *self, struct write_gate *ret_gate)
+{
+	return store_read_twice(self, read_gate, ret_gate);
+}
+
+/* One statement that changes the row only if it is still at this change. Running it twice does no harm. */
+struct change {
+	const char *assignments;
+	const char *run_id; /* quoted behind the assignments; NULL: nothing is */
+	uint64_t change;
+};
+
+static enum err
+run_change(struct store *store, void *argument)
+{
+	const struct change *wanted = argument;
+	struct buf *sql = db_sql(store->db);
+
+	buf_format(sql, "UPDATE cache_control SET %s", wanted->assignments);
+	if (wanted->run_id)
+		db_quote(store->db, str_from(wanted->run_id));
+	buf_format(sql, " WHERE id = 1 AND change_number = %llu", (unsigned long long)wanted->change);
+	return db_run(store->db, NULL);
+}
+
+/* MySQL assigns from left to right, so the WHERE still sees the old number and nothing here reads a new one. */
+#define CHANGED                                                                                                        \
+	"settled = FALSE, change_number = change_number + 1, database_id = " DATABASE_ID                               \
+	", changed_at_ms = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+
+enum err
+control_switch_off(void *self, uint64_t change)
+{
+	struct change wanted = {.assignments = "enabled = FALSE, " CHANGED, .change = change};
+
+	return store_read_twice(self, run_change, &wanted);
+}
+
+enum err
+control_settle(void *self, uint64_t change)
+{
+	struct change wanted = {.assignments = "settled = TRUE", .change = change};
+
+	return store_read_twice(self, run_change, &wanted);
+}
+
+enum err
+store_settle(struct store *store, uint64_t change)
+{
+	return control_settle(store, change);
+}
+
+enum err
+store_new_epoch(struct store *store, uint64_t change, const char *run_id)
+{
+	struct change wanted = {
+		.assignments = "enabled = TRUE, epoch = epoch + 1, " CHANGED ", run_id = ",
+		.run_id = run_id,
+		.change = change,
+	};
+
+	return store_read_twice(store, run_change, &wanted);
+}
+
+static enum err
+read_control(struct store *store, void *argument)
+{
+	struct store_control *control = argument;
+	struct db_result *result;
+
+	buf_literal(db_sql_select(store->db),
+		    GATE_COLUMNS ", d.version, c.database_id = " DATABASE_ID
+				 " FROM cache_control c, season_directory d WHERE c.id = 1 AND d.id = 1");
+	enum err err = db_select(store->db, &result);
+
+	if (err != ERR_OK)
+		return err;
+	if (db_next(result)) {
+		take_gate(result, &control->gate);
+		control->directory_version = db_u64(result, 5);
+		control->same_database = db_u64(result, 6) != 0;
+	} else {
+		err = ERR_STORE_SCHEMA;
+	}
+	db_result_free(result);
+	return err;
+}
+
+enum err
+store_control_read(struct store *store, struct store_control *ret_control)
+{
+	return store_read_twice(store, read_control, ret_control);
+}

@@ -1,0 +1,64 @@
+/*
+ * The store: MySQL or MariaDB. Implements struct store_port of service/ports.h, and what the steward and battlepassctl
+ * need besides. One connection, opened when first needed; after fork.
+ */
+#ifndef BP_STORE_STORE_H
+#define BP_STORE_STORE_H
+
+#include "base/conf.h"
+#include "service/ports.h"
+
+struct store;
+
+/* conf is borrowed for the store's life. */
+struct store *store_new(const struct conf *conf);
+void store_free(struct store *store);
+const struct store_port *store_port(const struct store *store);
+
+/* Connects and checks the schema. ERR_STORE_UNAVAILABLE, ERR_STORE_SCHEMA; detail: what the server said (256 bytes). */
+enum err store_check(struct store *store, char *detail);
+/* What the server said last. */
+const char *store_error(const struct store *store);
+
+/* cache_control as the steward sees it, with the version of the season directory: one snapshot. */
+struct store_control {
+	struct write_gate gate;
+	uint64_t directory_version;
+	bool same_database; /* the row was last changed on the database server that is asked now */
+};
+
+enum err store_control_read(struct store *store, struct store_control *ret_control);
+/*
+ * Begins a new epoch for the Redis with this run_id, enabled but not settled, if the row is still at this change.
+ * ERR_OK whether or not it was; read it again.
+ */
+enum err store_new_epoch(struct store *store, uint64_t change, const char *run_id);
+enum err store_settle(struct store *store, uint64_t change);
+
+/* Seasons. */
+enum err store_directory(struct store *store, uint64_t version, struct directory_content *ret_content);
+
+struct season_head {
+	const char *season;
+	uint64_t revision; /* 0: never published */
+	enum season_state stored_state;
+	struct season_times times;
+	bool has_draft; /* there is a document that is not published */
+};
+
+enum err store_season_heads(struct store *store, struct arena *arena, struct season_head **ret_heads,
+			    size_t *ret_count);
+/* Keeps the document as the season's draft, replacing an older draft; a new season gets the times given. */
+enum err store_season_import(struct store *store, const char *season, struct str document,
+			     const struct season_times *times, int64_t now_ms);
+/*
+ * The draft becomes the next revision and is in force. ERR_NOT_FOUND: there is no draft (or season).
+ * ERR_REVISION_CHANGED: the draft is not this document any more.
+ */
+enum err store_season_publish(struct store *store, const char *season, struct str document,
+			      const struct season_times *times, int64_t now_ms, uint64_t *ret_revision);
+/* The document at a revision (0: the draft). ERR_SEASON_NOT_FOUND. */
+enum err store_season_document(struct store *store, const char *season, uint64_t revision, struct arena *arena,
+			       struct str *ret_document);
+
+#endif
