@@ -60,7 +60,7 @@ uuid_new(int64_t unix_ms)
 {
 	static int64_t last_ms;
 	static unsigned counter;
-	struct uuid uuid;
+	struct uuid uuid = {{0}};
 
 	random_bytes(uuid.bytes, sizeof(uuid.bytes));
 	if (unix_ms > last_ms) {

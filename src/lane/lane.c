@@ -65,13 +65,12 @@ loop_init(struct loop *loop, const struct lane_rules *rules, const struct api *a
 	return loop->epoll_fd >= 0 && watch(loop, listen_fd, NULL, EPOLLIN | EPOLLEXCLUSIVE);
 }
 
+/* There must be a free one. */
 static struct place *
 take_place(struct loop *loop)
 {
 	struct place *place = loop->free;
 
-	if (!place)
-		return NULL;
 	loop->free = place->next_free;
 	if (!place->fcgi)
 		place->fcgi = fcgi_new();
@@ -103,7 +102,7 @@ receive(struct loop *loop, struct place *place)
 static void
 gather_single(struct loop *loop)
 {
-	while (loop->ready_count < loop->rules->turn) {
+	while (loop->free && loop->ready_count < loop->rules->turn) {
 		int fd = fcgi_accept(loop->listen_fd);
 
 		if (fd < 0)

@@ -329,7 +329,7 @@ reload(struct master *master)
 static void
 wait_for_work(struct master *master)
 {
-	struct timespec limit = {.tv_nsec = 100 * 1000000};
+	struct timespec limit = {.tv_nsec = 100000000};
 	bool due = master->stopping;
 
 	for (size_t i = 0; i < CHILDREN_MAX && !due; i++)

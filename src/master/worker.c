@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,15 +18,16 @@
 /* How each kind of child is run. A lane has a size in the configuration; the steward is alone. */
 static const struct {
 	const char *name;
+	const char *title;        /* what ps and top show; 15 bytes at most */
 	size_t lane_conf; /* offset of its struct conf_lane; 0: no lane */
 	enum lane lane;
 	bool keeps_connections;
 	bool has_store;
 } kinds[WORKER_KIND_COUNT] = {
-	[WORKER_READ] = {"read", offsetof(struct conf, read_lane), LANE_READ, true, false},
-	[WORKER_STORE] = {"store", offsetof(struct conf, store_lane), LANE_STORE, false, true},
-	[WORKER_ADMIN] = {"admin", offsetof(struct conf, admin_lane), LANE_ADMIN, false, true},
-	[WORKER_STEWARD] = {.name = "steward"},
+	[WORKER_READ] = {"read", "bp-read", offsetof(struct conf, read_lane), LANE_READ, true, false},
+	[WORKER_STORE] = {"store", "bp-store", offsetof(struct conf, store_lane), LANE_STORE, false, true},
+	[WORKER_ADMIN] = {"admin", "bp-admin", offsetof(struct conf, admin_lane), LANE_ADMIN, false, true},
+	[WORKER_STEWARD] = {.name = "steward", .title = "bp-steward"},
 };
 
 static volatile sig_atomic_t stop_asked;
@@ -133,6 +135,7 @@ worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared
 	sigset_t wait_mask;
 
 	log_set_role(kinds[kind].name);
+	prctl(PR_SET_NAME, kinds[kind].title);
 	metrics_attach(&shared->metrics, slot);
 	fcgi_library_init();
 	take_signals(&wait_mask);
