@@ -27,11 +27,30 @@ take_grant(const struct db_result *result, struct arena *arena, struct grant_row
 	return ERR_OK;
 }
 
-static bool
-is_grant(const struct db_result *result, const struct grant_row *row)
+/* Order of a stored row against a wanted grant: by season, then player, as the grants are sorted. */
+static int
+compare_target(const struct db_result *result, const struct grant_row *row)
 {
-	return str_equal(db_text(result, 2), row->idempotency_key) && str_equal(db_text(result, 0), row->player) &&
-	       str_equal(db_text(result, 1), str_from(row->season));
+	int order = str_compare(db_text(result, 1), str_from(row->season));
+
+	return order ? order : str_compare(db_text(result, 0), row->player);
+}
+
+/* Where the grants of the stored row's player and season begin. */
+static size_t
+first_of(const struct db_result *result, struct grant_row *const grants[], size_t count)
+{
+	size_t low = 0;
+
+	while (low < count) {
+		size_t middle = low + (count - low) / 2;
+
+		if (compare_target(result, grants[middle]) > 0)
+			low = middle + 1;
+		else
+			count = middle;
+	}
+	return low;
 }
 
 static void
@@ -54,11 +73,13 @@ take_known(struct db_result *result, struct grant_row *const grants[], size_t co
 	enum err err = ERR_OK;
 
 	while (err == ERR_OK && db_next(result)) {
-		for (size_t i = 0; i < count && err == ERR_OK; i++) {
-			if (!found[i] && is_grant(result, grants[i])) {
-				found[i] = true;
-				err = take_grant(result, arena, grants[i]);
-			}
+		size_t i = first_of(result, grants, count);
+
+		for (; i < count && err == ERR_OK && compare_target(result, grants[i]) == 0; i++) {
+			if (found[i] || !str_equal(db_text(result, 2), grants[i]->idempotency_key))
+				continue;
+			found[i] = true;
+			err = take_grant(result, arena, grants[i]);
 		}
 	}
 	return err;

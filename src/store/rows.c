@@ -32,15 +32,27 @@ sql_players_of(struct db *db, const char *season, struct progress_row *const row
 	buf_char(sql, ')');
 }
 
-/* The row of this player among those of one season; rows may name a player more than once, so `from` says where to look
- * on. */
-static struct progress_row *
-row_of(struct progress_row *const rows[], size_t count, struct str player, size_t *from)
+/* Where the rows of this player begin; rows are of one season, sorted by player, and may name one more than once. */
+static size_t
+first_of(struct progress_row *const rows[], size_t count, struct str player)
 {
-	for (; *from < count; (*from)++)
-		if (str_equal(rows[*from]->player, player))
-			return rows[(*from)++];
-	return NULL;
+	size_t low = 0;
+
+	while (low < count) {
+		size_t middle = low + (count - low) / 2;
+
+		if (str_compare(rows[middle]->player, player) < 0)
+			low = middle + 1;
+		else
+			count = middle;
+	}
+	return low;
+}
+
+static bool
+is_of(struct progress_row *const rows[], size_t count, size_t i, struct str player)
+{
+	return i < count && str_equal(rows[i]->player, player);
 }
 
 static void
@@ -59,10 +71,11 @@ clear(struct progress_row *const rows[], size_t count)
 static void
 take_row(const struct db_result *result, struct progress_row *const rows[], size_t count, struct arena *arena)
 {
-	struct progress_row *row;
-	size_t from = 0;
+	struct str player = db_text(result, 0);
 
-	while ((row = row_of(rows, count, db_text(result, 0), &from)) != NULL) {
+	for (size_t i = first_of(rows, count, player); is_of(rows, count, i, player); i++) {
+		struct progress_row *row = rows[i];
+
 		row->exists = true;
 		row->xp = db_u64(result, 1);
 		row->revision = db_u64(result, 2);
@@ -79,10 +92,10 @@ static void
 take_part(const struct db_result *result, char kind, struct progress_row *const rows[], size_t count,
 	  struct arena *arena)
 {
-	struct progress_row *row;
-	size_t from = 0;
+	struct str player = db_text(result, 0);
 
-	while ((row = row_of(rows, count, db_text(result, 0), &from)) != NULL) {
+	for (size_t i = first_of(rows, count, player); is_of(rows, count, i, player); i++) {
+		struct progress_row *row = rows[i];
 		struct str name = arena_str(arena, db_text(result, 1));
 
 		if (kind == 'p' && row->pass_count < row->pass_room)
@@ -162,8 +175,18 @@ load_run(struct db *db, struct progress_row *const rows[], size_t count, struct 
 	return select_rows(db, true, parted, found, arena);
 }
 
+static int
+compare_rows(const void *a, const void *b)
+{
+	const struct progress_row *x = *(struct progress_row *const *)a;
+	const struct progress_row *y = *(struct progress_row *const *)b;
+	int order = strcmp(x->season->id, y->season->id);
+
+	return order ? order : str_compare(x->player, y->player);
+}
+
 struct load {
-	struct progress_row *const *rows;
+	struct progress_row **rows; /* sorted by season and player */
 	size_t count;
 	struct arena *arena;
 };
@@ -186,8 +209,10 @@ load(struct store *store, void *argument)
 enum err
 rows_load(void *self, struct progress_row *const rows[], size_t count, struct arena *arena)
 {
-	struct load wanted = {rows, count, arena};
+	struct load wanted = {ARENA_ARRAY(arena, count, struct progress_row *), count, arena};
 
+	memcpy(wanted.rows, rows, count * sizeof(rows[0]));
+	qsort(wanted.rows, count, sizeof(rows[0]), compare_rows);
 	return store_read_twice(self, load, &wanted);
 }
 
