@@ -184,10 +184,8 @@ put_rejected(struct buf *out, const struct entry *entry)
 
 	buf_format(out, "{\"status\":\"rejected\",\"code\":\"%s\",\"detail\":", err_code(err));
 	buf_json_string(out, str_from(detail));
-	if (entry->faults.count) {
-		buf_literal(out, ",\"pointer\":");
-		buf_json_string(out, str_from(entry->faults.items[0].pointer));
-	}
+	if (entry->faults.count)
+		response_put_faults(out, &entry->faults);
 	if (entry->body.player.len) {
 		buf_literal(out, ",\"player\":");
 		buf_json_string(out, entry->body.player);

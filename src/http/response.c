@@ -75,8 +75,8 @@ response_json(struct response *response, int status, struct str body)
 	response_header(response, STR("Content-Type"), STR("application/json"));
 }
 
-static void
-put_faults(struct buf *body, const struct faults *faults)
+void
+response_put_faults(struct buf *body, const struct faults *faults)
 {
 	buf_literal(body, ",\"errors\":[");
 	for (size_t i = 0; i < faults->count; i++) {
@@ -110,7 +110,7 @@ response_problem(struct response *response, struct arena *arena, enum err err, c
 	buf_literal(&body, ",\"instance\":");
 	buf_json_string(&body, instance);
 	if (faults && faults->count)
-		put_faults(&body, faults);
+		response_put_faults(&body, faults);
 	buf_char(&body, '}');
 	response->status = statuses[shown];
 	response->body = arena_str(arena, buf_view(&body));

@@ -24,6 +24,8 @@ void response_json(struct response *response, int status, struct str body);
 /* problem+json (RFC 9457). faults may be NULL; detail may be NULL: the error's own text. */
 void response_problem(struct response *response, struct arena *arena, enum err err, const char *detail,
 		      const struct faults *faults, struct str instance);
+/* Appends ,"errors":[{"pointer","code","detail"}..]. */
+void response_put_faults(struct buf *body, const struct faults *faults);
 /* The status that goes with an error. */
 int err_status(enum err err);
 /* The error that a client is told: what is internal to us becomes internal or store_unavailable. */
