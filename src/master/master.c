@@ -418,7 +418,7 @@ master_run(struct conf *conf, enum err (*load)(struct conf **ret_conf, char *det
 		status = EXIT_SUCCESS;
 	}
 	close_sockets(&master);
-	pid_file_drop(conf->run_dir, pid_fd);
+	pid_file_drop(master.conf->run_dir, pid_fd); /* a reload may have freed conf */
 out:
 	conf_free(master.conf);
 	return status;
