@@ -139,31 +139,27 @@ drain(FCGX_Stream *in)
 	return false;
 }
 
-/* Reads the body to its end. False: it has none, and the connection must not be used again. */
+/* Reads the body to its end. False: it did not end, and the connection must not be used again. */
 static bool
 receive_body(struct fcgi *fcgi, struct arena *arena, struct request *request)
 {
+	static char chunk[16384]; /* of the process: most requests have no body and need no memory for it */
 	FCGX_Stream *in = fcgi->request.in;
 	struct buf body;
 	bool ended = true;
+	int got;
 
 	buf_init(&body);
-	for (;;) {
-		int got = FCGX_GetStr(buf_reserve(&body, 16384), 16384, in);
-
-		body.len += got > 0 ? (size_t)got : 0;
-		if (got < 16384)
-			break;
-		if (body.len > REQUEST_BODY_MAX) {
-			request->body_too_large = true;
-			ended = drain(in);
-			break;
-		}
-	}
-	if (body.len > REQUEST_BODY_MAX)
+	do {
+		got = FCGX_GetStr(chunk, sizeof(chunk), in);
+		buf_bytes(&body, chunk, got > 0 ? (size_t)got : 0);
+	} while (got == (int)sizeof(chunk) && body.len <= REQUEST_BODY_MAX);
+	if (body.len > REQUEST_BODY_MAX) {
 		request->body_too_large = true;
-	if (!request->body_too_large && body.len)
+		ended = got < (int)sizeof(chunk) || drain(in);
+	} else if (body.len) {
 		request->body = arena_str(arena, buf_view(&body));
+	}
 	buf_release(&body);
 	return ended && FCGX_GetError(in) == 0;
 }
