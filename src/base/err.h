@@ -33,6 +33,7 @@
 	/* These never leave the service: an edge turns each into an action or one of the above. */                    \
 	X(NOT_FOUND, "not_found", "not found")                                                                         \
 	X(STORE_RETRY, "store_retry", "the transaction was rolled back and may be tried again")                        \
+	X(STORE_DUPLICATE, "store_duplicate", "a ledger row with this key is there already; rolled back")              \
 	X(STORE_UNKNOWN, "store_unknown", "the connection was lost: the outcome is unknown")                           \
 	X(STORE_SCHEMA, "store_schema", "the schema is not one this build can use")                                    \
 	X(CACHE_UNAVAILABLE, "cache_unavailable", "Redis did not answer as it must")                                   \

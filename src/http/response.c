@@ -39,6 +39,7 @@ err_public(enum err err)
 {
 	switch (err) {
 	case ERR_STORE_RETRY:
+	case ERR_STORE_DUPLICATE:
 	case ERR_STORE_UNKNOWN:
 	case ERR_STORE_SCHEMA:
 	case ERR_CACHE_UNAVAILABLE:

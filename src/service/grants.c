@@ -1,8 +1,11 @@
 /*
  * XP grants, as many as a turn holds, in transactions that several of them share:
  *
- *   lock the players' rows -> ledger rows already there are replays -> rules -> save -> FENCE -> COMMIT -> CONFIRM ->
- * results
+ *   lock the players' rows -> rules -> save -> FENCE -> COMMIT -> CONFIRM -> results
+ *
+ * Nearly every grant is new, so the first try does not look into the ledger: saving fails where a key is there already.
+ * Then, and where a rule would refuse a grant (which may have been made before), the transaction is tried again with a
+ * look into the ledger first: what is there is a replay.
  *
  * Never a commit without a fence (unless the cache is off and settled), never an answer without a confirmation. A
  * transaction that fails is tried again whole; one that cannot succeed is taken apart, so that nobody falls with a
@@ -36,6 +39,7 @@ struct work {
 
 struct attempt {
 	struct turn *turn;
+	bool looks_up; /* into the ledger, before the rules */
 	struct write_gate gate;
 	struct work *works;
 	size_t work_count;
@@ -153,25 +157,30 @@ apply(struct attempt *attempt, struct work *work)
 	attempt->fresh_count++;
 }
 
-/* What each grant comes to, given the locked rows and the ledger. */
+/* The ledger rows that are there already, into the works' stored rows. */
 static enum err
-judge_all(struct attempt *attempt)
+look_up(struct attempt *attempt, struct grant_row *stored, bool found[])
 {
 	const struct store_port *store = attempt->turn->service->store;
-	struct arena *arena = attempt->turn->arena;
-	struct grant_row *stored = ARENA_ARRAY(arena, attempt->work_count, struct grant_row);
-	struct grant_row **pointers = ARENA_ARRAY(arena, attempt->work_count, struct grant_row *);
-	bool *found = ARENA_ARRAY(arena, attempt->work_count, bool);
+	struct grant_row **pointers = ARENA_ARRAY(attempt->turn->arena, attempt->work_count, struct grant_row *);
 
 	for (size_t i = 0; i < attempt->work_count; i++) {
 		stored[i] = attempt->works[i].row;
 		pointers[i] = &stored[i];
 	}
-	enum err err = store->find_grants(store->self, pointers, attempt->work_count, found, arena);
+	return store->find_grants(store->self, pointers, attempt->work_count, found, attempt->turn->arena);
+}
 
-	if (err != ERR_OK)
-		return err;
-	for (size_t i = 0; i < attempt->work_count; i++) {
+/* What each grant comes to, given the locked rows and, where it was looked into, the ledger. */
+static enum err
+judge_all(struct attempt *attempt)
+{
+	struct arena *arena = attempt->turn->arena;
+	struct grant_row *stored = ARENA_ARRAY(arena, attempt->work_count, struct grant_row);
+	bool *found = ARENA_ARRAY(arena, attempt->work_count, bool);
+	enum err err = attempt->looks_up ? look_up(attempt, stored, found) : ERR_OK;
+
+	for (size_t i = 0; i < attempt->work_count && err == ERR_OK; i++) {
 		struct work *work = &attempt->works[i];
 		const struct work *twin = found[i] ? NULL : earlier_twin(attempt, work);
 
@@ -181,8 +190,11 @@ judge_all(struct attempt *attempt)
 			judge_known(work, &twin->row);
 		else
 			apply(attempt, work);
+		/* Only a grant that was never made may be refused: the ledger must be asked. */
+		if (work->err != ERR_OK && !attempt->looks_up)
+			err = ERR_STORE_DUPLICATE;
 	}
-	return ERR_OK;
+	return err;
 }
 
 static enum err
@@ -285,8 +297,10 @@ work_out(struct attempt *attempt)
 		err = judge_all(attempt);
 	if (err == ERR_OK && attempt->fresh_count)
 		err = save_all(attempt);
-	if (err != ERR_OK)
-		return err; /* the store has rolled back */
+	if (err != ERR_OK) {
+		store->rollback(store->self); /* where the store has not done so */
+		return err;
+	}
 	prepare_cache_writes(attempt);
 	if (attempt->fresh_count)
 		return fence_and_commit(attempt);
@@ -319,12 +333,14 @@ publish(const struct attempt *attempt)
  * be fenced (ret_change says at which state of cache_control).
  */
 static enum err
-attempt_once(struct turn *turn, struct grant_command *const commands[], size_t count, uint64_t *ret_change)
+attempt_once(struct turn *turn, struct grant_command *const commands[], size_t count, bool looks_up,
+	     uint64_t *ret_change)
 {
 	const struct store_port *store = turn->service->store;
 	struct attempt attempt;
 	enum err err = attempt_init(&attempt, turn, commands, count);
 
+	attempt.looks_up = looks_up;
 	if (err != ERR_OK || (err = store->begin(store->self, &attempt.gate)) != ERR_OK)
 		return err;
 	*ret_change = attempt.gate.change;
@@ -349,6 +365,8 @@ static enum err
 recover(struct turn *turn, enum err err, uint64_t change)
 {
 	switch (err) {
+	case ERR_STORE_DUPLICATE:
+		return ERR_OK;
 	case ERR_STORE_RETRY:
 	case ERR_STORE_UNKNOWN: /* the ledger will tell, once the rows are locked */
 		metrics_add(METRIC_STORE_RETRIES, 1);
@@ -366,14 +384,15 @@ recover(struct turn *turn, enum err err, uint64_t change)
 static enum err
 transact(struct turn *turn, struct grant_command *const commands[], size_t count)
 {
-	enum err err = ERR_STORE_UNAVAILABLE;
+	bool looks_up = false;
 
 	for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
 		uint64_t change = 0;
+		enum err err = attempt_once(turn, commands, count, looks_up, &change);
 
-		err = attempt_once(turn, commands, count, &change);
 		if (err == ERR_OK)
 			return ERR_OK;
+		looks_up |= err == ERR_STORE_DUPLICATE || err == ERR_STORE_UNKNOWN;
 		err = recover(turn, err, change);
 		if (err != ERR_OK)
 			return err;

@@ -88,9 +88,9 @@ struct store_port {
 			   struct grant_row **ret_rows, size_t *ret_count);
 
 	/*
-	 * A transaction: begin, lock, find_grants, save, commit. After any error but ERR_STORE_UNKNOWN the transaction
-	 * is rolled back already. ERR_STORE_RETRY: try the whole again. ERR_STORE_UNKNOWN (from commit): the connection
-	 * was lost; the next transaction's locks tell what became of it.
+	 * A transaction: begin, lock, find_grants (or not), save, commit. After any error but ERR_STORE_UNKNOWN the
+	 * transaction is rolled back already. ERR_STORE_RETRY: try the whole again. ERR_STORE_UNKNOWN (from commit):
+	 * the connection was lost; the next transaction's locks tell what became of it.
 	 */
 	enum err (*begin)(void *self, struct write_gate *ret_gate);
 	/* Locks each row (they come sorted by season and player) and reads it; a missing one is created with revision
@@ -100,7 +100,10 @@ struct store_port {
 	 * one. */
 	enum err (*find_grants)(void *self, struct grant_row *const grants[], size_t count, bool found[],
 				struct arena *arena);
-	/* Writes xp, revision and updated_at of the rows, and the new ledger rows. */
+	/*
+	 * Writes the new ledger rows, and xp, revision and updated_at of the rows. ERR_STORE_DUPLICATE: a ledger row
+	 * with one of the keys is there already.
+	 */
 	enum err (*save)(void *self, struct progress_row *const rows[], size_t row_count,
 			 const struct grant_row *const grants[], size_t grant_count);
 	enum err (*commit)(void *self);

@@ -40,6 +40,7 @@ static const struct {
 	enum err err;
 	bool lost; /* the connection is of no use any more */
 } meanings[] = {
+	{1062, ERR_STORE_DUPLICATE, false},   /* duplicate key */
 	{1205, ERR_STORE_RETRY, false},       /* lock wait timeout: rolls back only the statement */
 	{1213, ERR_STORE_RETRY, false},       /* deadlock */
 	{1020, ERR_STORE_RETRY, false},       /* record changed since it was read */

@@ -3,9 +3,9 @@
  * built in a buf, with every text escaped by db_quote(). Results are read whole.
  *
  * Errors: ERR_STORE_RETRY (rolled back: deadlock, lock wait, certification failure, connection lost before COMMIT),
- * ERR_STORE_UNKNOWN (connection lost at COMMIT), ERR_STORE_UNAVAILABLE (cannot connect, or took too long),
- * ERR_STORE_SCHEMA, ERR_INTERNAL (logged: a statement that can never succeed). After every error the transaction is
- * rolled back or its connection is closed.
+ * ERR_STORE_DUPLICATE, ERR_STORE_UNKNOWN (connection lost at COMMIT), ERR_STORE_UNAVAILABLE (cannot connect, or took
+ * too long), ERR_STORE_SCHEMA, ERR_INTERNAL (logged: a statement that can never succeed). After every error the
+ * transaction is rolled back or its connection is closed.
  */
 #ifndef BP_STORE_DB_H
 #define BP_STORE_DB_H

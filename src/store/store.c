@@ -34,9 +34,9 @@ save(void *self, struct progress_row *const rows[], size_t row_count, const stru
      size_t grant_count)
 {
 	struct store *store = self;
-	enum err err = rows_save(store->db, rows, row_count);
+	enum err err = ledger_insert(store->db, grants, grant_count); /* first, because it may meet a known key */
 
-	return err == ERR_OK ? ledger_insert(store->db, grants, grant_count) : err;
+	return store_edge(err == ERR_OK ? rows_save(store->db, rows, row_count) : err);
 }
 
 static enum err
