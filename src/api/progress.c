@@ -43,6 +43,8 @@ progress_encode(struct call *call)
 	if (read->err != ERR_OK)
 		return read->err;
 	response_header(call->response, STR("Cache-Control"), STR("private, no-cache"));
+	response_header(call->response, STR("Vary"),
+			STR("Authorization")); /* `me` is somebody else for another token */
 	put_source(call, read->source);
 	if (!call_not_modified(call, etag_of(call, read)))
 		response_json(call->response, 200, read->body);
@@ -81,7 +83,9 @@ lookup_decode(struct call *call)
 	for (const struct json *each = json_first(body.players); each; each = json_next(each), lookup->count++) {
 		struct str player = STR_NONE;
 
-		if (json_get_string(each, &player) && id_valid(player.ptr, player.len))
+		if (json_get_string(each, &player))
+			player = arena_str(call->arena, player); /* it is needed longer than the JSON tree */
+		if (id_valid(player.ptr, player.len))
 			lookup->reads[lookup->count] = turn_add_read(call->turn, player, call->season);
 		lookup->players[lookup->count] = player;
 	}

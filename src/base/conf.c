@@ -80,7 +80,7 @@ static const struct key keys[] = {
 	 .help = "Seconds to wait for a connection to the database."},
 	{"store", "read_timeout_ms", FIELD(store.read_timeout_ms), INTEGER_OF(10, 60000), .preset = "2000",
 	 .help = "Milliseconds after which the database gives up a single read."},
-	{"store", "transaction_grants", FIELD(store.transaction_grants), INTEGER_OF(1, 1000), .preset = "128",
+	{"store", "transaction_grants", FIELD(store.transaction_grants), INTEGER_OF(1, 500), .preset = "128",
 	 .help = "Most XP grants in one transaction."},
 
 	{"cache", "socket", FIELD(cache.socket), TEXT_OF(0, SOCKET_BYTES), .preset = "/run/redis/redis-server.sock",

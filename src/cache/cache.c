@@ -105,25 +105,44 @@ cache_value_parse(struct str value, struct str player, uint64_t *ret_revision, u
 	return true;
 }
 
+/*
+ * Connected to the Redis with this run_id? A connection to another one (it was restarted, or the address leads
+ * elsewhere now) is given up for a new one.
+ */
+static bool
+connected_to(struct cache *cache, const char *run_id)
+{
+	if (redis_connect(cache->redis) != ERR_OK)
+		return false;
+	if (strcmp(redis_run_id(cache->redis), run_id) == 0)
+		return true;
+	redis_disconnect(cache->redis);
+	return redis_connect(cache->redis) == ERR_OK && strcmp(redis_run_id(cache->redis), run_id) == 0;
+}
+
 static struct cache_view
 view(void *self)
 {
 	struct cache *cache = self;
 	struct lease_content lease;
 
-	if (!lease_look(cache->lease, &lease) || redis_connect(cache->redis) != ERR_OK ||
-	    strcmp(redis_run_id(cache->redis), lease.run_id) != 0)
+	if (!lease_look(cache->lease, &lease) || !connected_to(cache, lease.run_id))
 		return (struct cache_view){.trusted = false};
-	return (struct cache_view){.trusted = true, .unconfirmed = lease.unconfirmed, .epoch = lease.epoch};
+	return (struct cache_view){
+		.trusted = true,
+		.unconfirmed = lease.unconfirmed,
+		.epoch = lease.epoch,
+		.connection = redis_connection(cache->redis),
+	};
 }
 
 static bool
-reaches(void *self, const char *run_id)
+reaches(void *self, const struct write_gate *gate)
 {
 	struct cache *cache = self;
 
 	redis_retry_now(cache->redis);
-	return redis_connect(cache->redis) == ERR_OK && strcmp(redis_run_id(cache->redis), run_id) == 0;
+	return connected_to(cache, gate->run_id);
 }
 
 /* What a key held decides what the reader does next. */
@@ -162,16 +181,14 @@ send_lookup(struct cache *cache, uint64_t epoch, struct cache_lookup *lookup, bo
 		(struct str[]){STR("SET"), key, lookup->seen, STR("PX"), STR("3000"), STR("NX"), STR("GET")}, 7);
 }
 
+/* Reads the answers; then the role: what a replica said, or an error reply, is nothing to go by. */
 static bool
-lookup_all(void *self, struct cache_view at, struct cache_lookup *const lookups[], size_t count, bool leave_token,
-	   struct arena *arena)
+receive_lookups(struct cache *cache, struct cache_lookup *const lookups[], size_t count, bool leave_token,
+		struct arena *arena)
 {
-	struct cache *cache = self;
 	struct redis_answer answer;
+	bool refused = false;
 
-	for (size_t i = 0; i < count; i++)
-		if (!send_lookup(cache, at.epoch, lookups[i], leave_token, arena))
-			return false;
 	for (size_t i = 0; i < count; i++) {
 		if (!redis_reply(cache->redis, arena, &answer))
 			return false;
@@ -179,8 +196,25 @@ lookup_all(void *self, struct cache_view at, struct cache_lookup *const lookups[
 			judge(lookups[i], answer.text);
 		else if (answer.type == REDIS_NIL && leave_token)
 			lookups[i]->state = CACHE_FILL;
+		refused |= answer.type == REDIS_REFUSED && !answer.wrong_type;
 	}
-	return true;
+	if (refused)
+		redis_disconnect(cache->redis);
+	return redis_is_master(cache->redis);
+}
+
+static bool
+lookup_all(void *self, struct cache_view at, struct cache_lookup *const lookups[], size_t count, bool leave_token,
+	   struct arena *arena)
+{
+	struct cache *cache = self;
+
+	if (redis_connection(cache->redis) != at.connection)
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!send_lookup(cache, at.epoch, lookups[i], leave_token, arena))
+			return false;
+	return redis_ask_role(cache->redis) && receive_lookups(cache, lookups, count, leave_token, arena);
 }
 
 static bool
@@ -204,15 +238,22 @@ fill_all(void *self, struct cache_view at, const struct cache_fill *fills, size_
 	struct cache *cache = self;
 	struct redis_answer answer;
 	uint64_t filled = 0;
+	bool refused = false;
 
+	if (redis_connection(cache->redis) != at.connection)
+		return;
 	for (size_t i = 0; i < count; i++)
 		if (!send_fill(cache, at.epoch, &fills[i]))
 			return;
 	for (size_t i = 0; i < count; i++) {
 		if (!redis_reply(cache->redis, &cache->scratch, &answer))
 			break;
+		if (answer.type != REDIS_NUMBER)
+			refused = true;
 		filled += answer.type == REDIS_NUMBER && answer.number == 1;
 	}
+	if (refused) /* scripts flushed, out of memory: a new connection starts afresh */
+		redis_disconnect(cache->redis);
 	arena_reset(&cache->scratch);
 	metrics_add(METRIC_CACHE_FILLS, filled);
 	metrics_add(METRIC_CACHE_FILLS_REFUSED, count - filled);
@@ -274,17 +315,23 @@ fence_once(struct cache *cache, uint64_t epoch, struct cache_write *const writes
  * new connection to the same Redis is tried before the cache is given up for everybody. A nonce is never sent twice.
  */
 static enum err
-fence(void *self, uint64_t epoch, struct cache_write *const writes[], size_t count)
+twice(struct cache *cache, const struct write_gate *gate, struct cache_write *const writes[], size_t count,
+      enum err (*once)(struct cache *, uint64_t, struct cache_write *const[], size_t))
 {
-	struct cache *cache = self;
-	char run_id[REDIS_RUN_ID_SIZE];
+	enum err err = ERR_CACHE_UNAVAILABLE;
 
-	memcpy(run_id, redis_run_id(cache->redis), sizeof(run_id));
-	enum err err = fence_once(cache, epoch, writes, count);
-
-	if (err != ERR_OK && reaches(cache, run_id))
-		err = fence_once(cache, epoch, writes, count);
+	for (int tries = 0; tries < 2 && err != ERR_OK; tries++) {
+		if (!reaches(cache, gate))
+			return ERR_CACHE_UNAVAILABLE;
+		err = once(cache, gate->epoch, writes, count);
+	}
 	return err;
+}
+
+static enum err
+fence(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count)
+{
+	return twice(self, gate, writes, count, fence_once);
 }
 
 static bool
@@ -303,15 +350,17 @@ send_unfence(struct cache *cache, uint64_t epoch, const struct cache_write *writ
 }
 
 static void
-unfence(void *self, uint64_t epoch, struct cache_write *const writes[], size_t count)
+unfence(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count)
 {
 	struct cache *cache = self;
 	size_t sent = 0;
 
+	if (!reaches(cache, gate))
+		return;
 	for (size_t i = 0; i < count; i++) {
 		if (!writes[i]->changed)
 			continue;
-		if (!send_unfence(cache, epoch, writes[i]))
+		if (!send_unfence(cache, gate->epoch, writes[i]))
 			return;
 		sent++;
 	}
@@ -351,17 +400,9 @@ confirm_once(struct cache *cache, uint64_t epoch, struct cache_write *const writ
 }
 
 static enum err
-confirm(void *self, uint64_t epoch, struct cache_write *const writes[], size_t count)
+confirm(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count)
 {
-	struct cache *cache = self;
-	char run_id[REDIS_RUN_ID_SIZE];
-
-	memcpy(run_id, redis_run_id(cache->redis), sizeof(run_id));
-	enum err err = confirm_once(cache, epoch, writes, count);
-
-	if (err != ERR_OK && reaches(cache, run_id))
-		err = confirm_once(cache, epoch, writes, count);
-	return err;
+	return twice(self, gate, writes, count, confirm_once);
 }
 
 struct cache *

@@ -15,6 +15,7 @@ enum { SHA1_HEX_SIZE = 41 };
 struct redis {
 	const struct conf *conf;
 	redisContext *context; /* NULL: not connected */
+	uint64_t connections;  /* made so far */
 	char run_id[REDIS_RUN_ID_SIZE];
 	char scripts[SCRIPT_COUNT][SHA1_HEX_SIZE];
 	int64_t retry_at_boot_ms;
@@ -57,6 +58,12 @@ void
 redis_retry_now(struct redis *redis)
 {
 	redis->retry_at_boot_ms = 0;
+}
+
+uint64_t
+redis_connection(const struct redis *redis)
+{
+	return redis->context ? redis->connections : 0;
 }
 
 const char *
@@ -193,8 +200,10 @@ redis_connect(struct redis *redis)
 		    greet(redis);
 
 	report(redis, good);
-	if (good)
+	if (good) {
+		redis->connections++;
 		return ERR_OK;
+	}
 	redis_disconnect(redis);
 	redis->retry_at_boot_ms = clock_boot_ms() + REDIS_RETRY_MS;
 	return ERR_CACHE_UNAVAILABLE;
@@ -250,15 +259,22 @@ redis_reply(struct redis *redis, struct arena *arena, struct redis_answer *ret_a
 		ret_answer->type = REDIS_TEXT;
 		ret_answer->text = arena_str(arena, (struct str){reply->str, (size_t)reply->len});
 	}
+	ret_answer->wrong_type = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
 	freeReplyObject(reply);
 	return true;
 }
 
 bool
-redis_ping(struct redis *redis)
+redis_ask_role(struct redis *redis)
 {
-	redisReply *reply = redis->context ? redisCommand(redis->context, "PING") : NULL;
-	bool good = reply && reply->type == REDIS_REPLY_STATUS;
+	return redis_command(redis, (struct str[]){STR("ROLE")}, 1);
+}
+
+bool
+redis_is_master(struct redis *redis)
+{
+	redisReply *reply = redis->context ? expect(redis->context, REDIS_REPLY_ARRAY) : NULL;
+	bool good = reply && is_master(reply);
 
 	if (reply)
 		freeReplyObject(reply);

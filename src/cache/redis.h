@@ -20,6 +20,7 @@ enum redis_reply_type { REDIS_NIL, REDIS_TEXT, REDIS_NUMBER, REDIS_REFUSED /* an
 
 struct redis_answer {
 	enum redis_reply_type type;
+	bool wrong_type; /* REFUSED: the key holds something that is not a string */
 	struct str text; /* TEXT (in the arena) and REFUSED */
 	int64_t number;
 };
@@ -35,7 +36,9 @@ enum err redis_connect(struct redis *redis);
 /* Forgets the waiting time of redis_connect: the next try is made at once. */
 void redis_retry_now(struct redis *redis);
 void redis_disconnect(struct redis *redis);
-/* The run_id of the Redis connected to, "" when there is none or it is not a master. */
+/* Counts the connections made; another number is another connection. 0: there is none. */
+uint64_t redis_connection(const struct redis *redis);
+/* The run_id of the Redis connected to, "" when there is none. It was a master when it was connected to. */
 const char *redis_run_id(const struct redis *redis);
 
 /* Appends a command to the pipeline; false when the connection is lost. */
@@ -45,7 +48,8 @@ bool redis_script(struct redis *redis, enum redis_script script, struct str key,
 		  size_t count);
 /* The next reply of the pipeline. False: connection lost (and closed). */
 bool redis_reply(struct redis *redis, struct arena *arena, struct redis_answer *ret_answer);
-/* Sends a PING and waits for its answer. */
-bool redis_ping(struct redis *redis);
+/* Appends the question whether it is a master still, whose answer is read by redis_is_master(): false closes. */
+bool redis_ask_role(struct redis *redis);
+bool redis_is_master(struct redis *redis);
 
 #endif

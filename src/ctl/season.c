@@ -78,7 +78,7 @@ ctl_season_import(struct ctl *ctl, int argc, char **argv)
 		season_free(season);
 		return EXIT_FAILURE;
 	}
-	struct store *store = store_new(ctl->conf);
+	struct store *store = store_new(ctl->conf, STORE_REPLY_S);
 	enum err err = store_season_import(store, season->id, document, &season->times, clock_unix_ms());
 
 	if (err == ERR_OK)
@@ -127,7 +127,7 @@ ctl_season_publish(struct ctl *ctl, int argc, char **argv)
 		return ctl_fail("season publish: expected one ID");
 	if (!ctl_conf(ctl))
 		return EXIT_FAILURE;
-	return publish(ctl, store_new(ctl->conf), argv[1]);
+	return publish(ctl, store_new(ctl->conf, STORE_REPLY_S), argv[1]);
 }
 
 /* The revision in force; 0 if the season was never published, or is not there. */
@@ -165,7 +165,7 @@ ctl_season_show(struct ctl *ctl, int argc, char **argv)
 		return EXIT_FAILURE;
 
 	const char *id = argv[optind];
-	struct store *store = store_new(ctl->conf);
+	struct store *store = store_new(ctl->conf, STORE_REPLY_S);
 	enum err err = draft ? ERR_OK : revision_of(ctl, store, id, &revision);
 
 	if (err == ERR_OK && !draft && revision == 0)
@@ -196,7 +196,7 @@ ctl_season_list(struct ctl *ctl, int argc, char **argv)
 	if (!ctl_conf(ctl))
 		return EXIT_FAILURE;
 
-	struct store *store = store_new(ctl->conf);
+	struct store *store = store_new(ctl->conf, STORE_REPLY_S);
 	enum err err = store_season_heads(store, &ctl->arena, &heads, &count);
 
 	if (err != ERR_OK)

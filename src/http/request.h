@@ -21,6 +21,7 @@ struct request {
 	struct str target; /* path and query, as sent */
 	struct str authorization;
 	struct str content_type;
+	struct str content_length; /* empty: not said */
 	struct str if_none_match;
 	struct str idempotency_key;
 	struct str accept_language;

@@ -1,6 +1,7 @@
 /* FastCGI connections: see fcgi.h. */
 #include "lane/fcgi.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -74,6 +75,14 @@ fcgi_fd(const struct fcgi *fcgi)
 	return fcgi->request.ipcFd;
 }
 
+bool
+fcgi_readable(const struct fcgi *fcgi)
+{
+	struct pollfd waiting = {.fd = fcgi->request.ipcFd, .events = POLLIN};
+
+	return poll(&waiting, 1, 0) > 0;
+}
+
 void
 fcgi_close(struct fcgi *fcgi)
 {
@@ -97,6 +106,7 @@ static const struct {
 	PARAMETER("REQUEST_URI", target),
 	PARAMETER("REQUEST_ID", request_id),
 	PARAMETER("CONTENT_TYPE", content_type),
+	PARAMETER("CONTENT_LENGTH", content_length),
 	PARAMETER("HTTP_AUTHORIZATION", authorization),
 	PARAMETER("HTTP_IF_NONE_MATCH", if_none_match),
 	PARAMETER("HTTP_IDEMPOTENCY_KEY", idempotency_key),
@@ -164,6 +174,18 @@ receive_body(struct fcgi *fcgi, struct arena *arena, struct request *request)
 	return ended && FCGX_GetError(in) == 0;
 }
 
+/* A peer that went away in the middle of a body has not made its request. */
+static bool
+is_whole(const struct request *request)
+{
+	char text[32];
+
+	if (request->content_length.len == 0 || request->body_too_large)
+		return true;
+	snprintf(text, sizeof(text), "%zu", request->body.len);
+	return str_equal(request->content_length, str_from(text));
+}
+
 bool
 fcgi_receive(struct fcgi *fcgi, struct arena *arena, struct request *request)
 {
@@ -179,7 +201,10 @@ fcgi_receive(struct fcgi *fcgi, struct arena *arena, struct request *request)
 		take_parameter(request, arena, str_from(*parameter));
 	if (!receive_body(fcgi, arena, request))
 		fcgi->last = true;
-	return true;
+	if (is_whole(request))
+		return true;
+	fcgi_close(fcgi);
+	return false;
 }
 
 static void

@@ -24,6 +24,8 @@ int fcgi_accept(int listen_fd);
 /* Puts a connection into the place. */
 void fcgi_open(struct fcgi *fcgi, int fd);
 int fcgi_fd(const struct fcgi *fcgi);
+/* Has the peer sent something, or gone, so that receiving would not wait? */
+bool fcgi_readable(const struct fcgi *fcgi);
 /* Reads one whole request; texts are copied into the arena. False: there is none and the connection is closed. */
 bool fcgi_receive(struct fcgi *fcgi, struct arena *arena, struct request *request);
 /* Sends the answer and ends the request. False: the connection is closed now. */

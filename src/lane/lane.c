@@ -8,6 +8,8 @@
 #include "base/log.h"
 #include "lane/fcgi.h"
 
+enum { TURN_BYTES = 64 * 1024 };
+
 struct place {
 	struct fcgi *fcgi;
 	struct exchange exchange;
@@ -27,6 +29,8 @@ struct loop {
 	struct place **ready; /* rules->turn: those with a request in this turn */
 	struct exchange **exchanges;
 	size_t ready_count;
+	size_t ready_bytes; /* of their bodies */
+	bool draining;
 };
 
 static void *
@@ -83,8 +87,16 @@ give_back(struct loop *loop, struct place *place)
 {
 	place->next_free = loop->free;
 	loop->free = place;
-	if (!loop->accepting)
+	if (!loop->accepting && !loop->draining)
 		loop->accepting = watch(loop, loop->listen_fd, NULL, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+/* A turn is full by its number of requests, or by what large ones bring: nobody should wait for too much of others'
+ * work. */
+static bool
+has_room(const struct loop *loop)
+{
+	return loop->ready_count < loop->rules->turn && loop->ready_bytes < TURN_BYTES;
 }
 
 static void
@@ -94,80 +106,80 @@ receive(struct loop *loop, struct place *place)
 		give_back(loop, place);
 		return;
 	}
+	loop->ready_bytes += place->exchange.request.body.len;
 	loop->exchanges[loop->ready_count] = &place->exchange;
 	loop->ready[loop->ready_count++] = place;
 }
 
-/* A connection a request: accepted and read until nobody waits or the turn is full. */
 static void
-gather_single(struct loop *loop)
+open_place(struct loop *loop, int fd)
 {
-	while (loop->free && loop->ready_count < loop->rules->turn) {
-		int fd = fcgi_accept(loop->listen_fd);
+	struct place *place = take_place(loop);
 
-		if (fd < 0)
-			return;
-
-		struct place *place = take_place(loop);
-
-		fcgi_open(place->fcgi, fd);
+	fcgi_open(place->fcgi, fd);
+	/* nginx sends at once what it connects for; who does not is watched, and holds nobody up. */
+	if (!loop->rules->keeps_connections && fcgi_readable(place->fcgi)) {
 		receive(loop, place);
+	} else if (!watch(loop, fd, place, EPOLLIN | EPOLLRDHUP)) {
+		fcgi_close(place->fcgi);
+		give_back(loop, place);
 	}
 }
 
-/* Without a free place the rest waits in the listening socket, for another process or for a place here. */
 static void
-accept_kept(struct loop *loop)
+stop_accepting(struct loop *loop)
 {
-	for (;;) {
+	if (loop->accepting)
+		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, loop->listen_fd, NULL);
+	loop->accepting = false;
+}
+
+/*
+ * Kept connections are all accepted. Of single ones only as many as the turn has room for: the rest waits in the socket
+ * for any free process. Without a free place all wait there.
+ */
+static void
+accept_waiting(struct loop *loop)
+{
+	while (loop->rules->keeps_connections || has_room(loop)) {
 		if (!loop->free) {
-			epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, loop->listen_fd, NULL);
-			loop->accepting = false;
+			stop_accepting(loop);
 			return;
 		}
 		int fd = fcgi_accept(loop->listen_fd);
 
 		if (fd < 0)
 			return;
-
-		struct place *place = take_place(loop);
-
-		fcgi_open(place->fcgi, fd);
-		if (!watch(loop, fd, place, EPOLLIN | EPOLLRDHUP)) {
-			fcgi_close(place->fcgi);
-			give_back(loop, place);
-		}
+		open_place(loop, fd);
 	}
 }
 
 static void
-gather_kept(struct loop *loop, const struct epoll_event *event)
+take_event(struct loop *loop, const struct epoll_event *event)
 {
 	struct place *place = event->data.ptr;
 
 	if (!place) {
-		accept_kept(loop);
+		accept_waiting(loop);
 	} else if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		fcgi_close(place->fcgi);
 		give_back(loop, place);
-	} else {
+	} else if (loop->ready_count < loop->rules->turn) {
 		receive(loop, place);
 	}
 }
 
-/* Waits for requests and reads them; nothing is waited for once there is one. */
-static void
+/* Waits for requests and reads them; nothing is waited for once there is one. Returns how many events there were. */
+static int
 gather(struct loop *loop, int timeout_ms, const sigset_t *wait_mask)
 {
 	int count = epoll_pwait(loop->epoll_fd, loop->events, (int)loop->rules->turn, timeout_ms, wait_mask);
 
 	loop->ready_count = 0;
-	for (int i = 0; i < count; i++) {
-		if (loop->rules->keeps_connections)
-			gather_kept(loop, &loop->events[i]);
-		else
-			gather_single(loop);
-	}
+	loop->ready_bytes = 0;
+	for (int i = 0; i < count; i++)
+		take_event(loop, &loop->events[i]);
+	return count;
 }
 
 static void
@@ -214,14 +226,10 @@ loop_release(struct loop *loop)
 static void
 drain(struct loop *loop, const sigset_t *wait_mask)
 {
-	if (loop->accepting)
-		epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, loop->listen_fd, NULL);
-	for (size_t tries = 0; tries < LANE_CONNECTIONS_MAX; tries++) {
-		gather(loop, 0, wait_mask);
-		if (loop->ready_count == 0)
-			return;
+	loop->draining = true;
+	stop_accepting(loop);
+	for (size_t tries = 0; tries < LANE_CONNECTIONS_MAX && gather(loop, 0, wait_mask) > 0; tries++)
 		answer(loop);
-	}
 }
 
 int

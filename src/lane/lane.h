@@ -2,8 +2,8 @@
  * A lane's process: gathers the requests that wait, answers them in one turn, again and again, until it is told to
  * stop.
  *
- * Two ways of gathering. Kept: connections stay open and are watched by epoll (the read lane: nginx keeps a pool of
- * them). Single: a connection a request, so that any free process takes what waits (all other lanes).
+ * Kept connections stay open and are watched by epoll (the read lane: nginx keeps a pool of them). In all other lanes a
+ * connection is for one request, so that any free process takes what waits.
  */
 #ifndef BP_LANE_LANE_H
 #define BP_LANE_LANE_H

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,7 +25,8 @@ enum {
 	RESPAWN_FIRST_MS = 100,
 	RESPAWN_MAX_MS = 5000,
 	SHORT_LIFE_MS = 1000, /* who dies younger is started again more and more slowly */
-	DRAIN_MS = 30000,     /* who was asked to stop and has not within this is killed */
+	FILES_WANTED = 4096,
+	DRAIN_MS = 30000, /* who was asked to stop and has not within this is killed */
 };
 
 struct child {
@@ -82,6 +84,8 @@ take_signals(sigset_t *wait_mask)
 	}
 	signal(SIGPIPE, SIG_IGN);
 	sigprocmask(SIG_BLOCK, &blocked, wait_mask);
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+		sigdelset(wait_mask, taken[i]); /* our own parent may have had them blocked */
 }
 
 static struct child *
@@ -395,6 +399,20 @@ close_sockets(struct master *master)
 					  master->kinds[kind].listen_fd);
 }
 
+/* A lane's process holds up to LANE_CONNECTIONS_MAX connections, and some files. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= FILES_WANTED)
+		return;
+	limit.rlim_cur = limit.rlim_max < FILES_WANTED ? limit.rlim_max : FILES_WANTED;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < FILES_WANTED)
+		log_warning("only %llu files may be open: %d are better", (unsigned long long)limit.rlim_cur,
+			    FILES_WANTED);
+}
+
 int
 master_run(struct conf *conf, enum err (*load)(struct conf **ret_conf, char *detail))
 {
@@ -408,6 +426,7 @@ master_run(struct conf *conf, enum err (*load)(struct conf **ret_conf, char *det
 	set_log_level(conf);
 	if (pid_file_take(conf->run_dir, &pid_fd) != ERR_OK)
 		goto out;
+	raise_file_limit();
 	if (worker_preflight(conf) && open_sockets(&master)) {
 		master.shared = shared_map();
 		metrics_attach(&master.shared->metrics, CHILDREN_MAX);

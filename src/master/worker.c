@@ -18,8 +18,8 @@
 /* How each kind of child is run. A lane has a size in the configuration; the steward is alone. */
 static const struct {
 	const char *name;
-	const char *title;        /* what ps and top show; 15 bytes at most */
-	size_t lane_conf; /* offset of its struct conf_lane; 0: no lane */
+	const char *title; /* what ps and top show; 15 bytes at most */
+	size_t lane_conf;  /* offset of its struct conf_lane; 0: no lane */
 	enum lane lane;
 	bool keeps_connections;
 	bool has_store;
@@ -95,7 +95,7 @@ run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, 
 	};
 	struct service service;
 	struct token_verifier *verifier = make_verifier(conf);
-	struct store *store = kinds[kind].has_store ? store_new(conf) : NULL;
+	struct store *store = kinds[kind].has_store ? store_new(conf, STORE_REPLY_S) : NULL;
 	struct cache *cache = cache_new(conf, &shared->lease);
 
 	if (!verifier)
@@ -148,7 +148,7 @@ static int
 preflight(const struct conf *conf)
 {
 	struct token_verifier *verifier = make_verifier(conf);
-	struct store *store = store_new(conf);
+	struct store *store = store_new(conf, STORE_STEWARD_REPLY_S);
 	char detail[256];
 	enum err err = verifier ? store_check(store, detail) : ERR_CONFIG;
 

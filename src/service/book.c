@@ -9,6 +9,10 @@ struct season_book {
 	const struct codec_port *codec;
 	uint32_t next; /* the place that is used again when all are taken */
 	struct season *seasons[DIRECTORY_SEASONS_MAX];
+	struct retired {
+		struct retired *next;
+		struct season *season;
+	} * retired; /* replaced, but perhaps borrowed until the turn ends */
 };
 
 struct season_book *
@@ -23,10 +27,34 @@ book_new(const struct codec_port *codec)
 }
 
 void
+book_begin_turn(struct season_book *book)
+{
+	while (book->retired) {
+		struct retired *retired = book->retired;
+
+		book->retired = retired->next;
+		book->codec->free_season(retired->season);
+		free(retired);
+	}
+}
+
+static void
+retire(struct season_book *book, struct season *season)
+{
+	struct retired *retired = malloc(sizeof(*retired));
+
+	if (!retired)
+		abort();
+	*retired = (struct retired){.next = book->retired, .season = season};
+	book->retired = retired;
+}
+
+void
 book_free(struct season_book *book)
 {
 	if (!book)
 		return;
+	book_begin_turn(book);
 	for (uint32_t i = 0; i < DIRECTORY_SEASONS_MAX; i++)
 		if (book->seasons[i])
 			book->codec->free_season(book->seasons[i]);
@@ -81,7 +109,7 @@ book_get(struct season_book *book, const struct store_port *store, const struct 
 		if (err != ERR_OK)
 			return err;
 		if (*place)
-			book->codec->free_season(*place);
+			retire(book, *place);
 		*place = season;
 	}
 	*ret_season = season;

@@ -11,6 +11,8 @@ struct season_book;
 
 struct season_book *book_new(const struct codec_port *codec);
 void book_free(struct season_book *book);
+/* What was replaced during the last turn is borrowed no longer. */
+void book_begin_turn(struct season_book *book);
 /* ERR_STORE_UNAVAILABLE; ERR_INTERNAL: what the store holds cannot be read. */
 enum err book_get(struct season_book *book, const struct store_port *store, const struct season_entry *entry,
 		  struct arena *arena, const struct season **ret_season);

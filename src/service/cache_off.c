@@ -21,7 +21,7 @@ writer_reaches_cache(struct turn *turn, const struct write_gate *gate)
 	int64_t deadline_ms = clock_boot_ms() + LEASE_DUE_MS;
 
 	for (;;) {
-		if (!cache->reaches(cache->self, gate->run_id))
+		if (!cache->reaches(cache->self, gate))
 			return ERR_CACHE_UNAVAILABLE;
 
 		struct cache_view view = cache->view(cache->self);

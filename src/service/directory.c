@@ -16,7 +16,12 @@ directory_refresh(const struct directory *directory, struct directory_content *c
 {
 	if (__atomic_load_n(&directory->content.version, __ATOMIC_ACQUIRE) == copy->version)
 		return true;
-	return seqlock_read(&directory->lock, copy, &directory->content, sizeof(*copy));
+	if (seqlock_read(&directory->lock, copy, &directory->content, sizeof(*copy)))
+		return true;
+	/* It may be half old and half new: nothing of it counts, and it is read again. */
+	copy->version = 0;
+	copy->count = 0;
+	return false;
 }
 
 const struct season_entry *

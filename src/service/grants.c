@@ -251,10 +251,10 @@ fence_and_commit(struct attempt *attempt)
 	const struct cache_port *cache = attempt->turn->service->cache;
 
 	if (attempt->gate.enabled) {
-		enum err err = cache->fence(cache->self, attempt->gate.epoch, attempt->writes, attempt->target_count);
+		enum err err = cache->fence(cache->self, &attempt->gate, attempt->writes, attempt->target_count);
 
 		if (err != ERR_OK) {
-			cache->unfence(cache->self, attempt->gate.epoch, attempt->writes, attempt->target_count);
+			cache->unfence(cache->self, &attempt->gate, attempt->writes, attempt->target_count);
 			store->rollback(store->self);
 			return err;
 		}
@@ -281,7 +281,7 @@ confirm(struct attempt *attempt)
 	if (!attempt->gate.enabled)
 		return ERR_OK;
 	if (still_trusts(attempt) &&
-	    cache->confirm(cache->self, attempt->gate.epoch, attempt->writes, attempt->target_count) == ERR_OK)
+	    cache->confirm(cache->self, &attempt->gate, attempt->writes, attempt->target_count) == ERR_OK)
 		return ERR_OK;
 	return turn_cache_off(attempt->turn, attempt->gate.change);
 }
@@ -348,6 +348,10 @@ attempt_once(struct turn *turn, struct grant_command *const commands[], size_t c
 		store->rollback(store->self);
 		return ERR_CACHE_OFF_PENDING;
 	}
+	if (attempt.gate.enabled && !attempt.gate.same_database) {
+		store->rollback(store->self);
+		return ERR_CACHE_UNAVAILABLE; /* what the cache holds may be of commits that this database has lost */
+	}
 	if (attempt.gate.enabled && !still_trusts(&attempt)) {
 		store->rollback(store->self);
 		return writer_reaches_cache(turn, &attempt.gate) == ERR_OK ? ERR_STORE_RETRY : ERR_CACHE_UNAVAILABLE;
@@ -398,10 +402,10 @@ transact(struct turn *turn, struct grant_command *const commands[], size_t count
 			return err;
 	}
 	log_warning("a transaction of %zu grants was given up after %d tries", count, ATTEMPTS_MAX);
-	return ERR_STORE_UNAVAILABLE;
+	return ERR_STORE_RETRY;
 }
 
-/* A transaction that cannot succeed as a whole is tried one by one: only the guilty fail. */
+/* A transaction that cannot succeed as a whole is tried in halves, and these in halves: only the guilty fail. */
 static void
 transact_or_split(struct turn *turn, struct grant_command *const commands[], size_t count)
 {
@@ -409,12 +413,13 @@ transact_or_split(struct turn *turn, struct grant_command *const commands[], siz
 
 	if (err == ERR_OK)
 		return;
-	for (size_t i = 0; i < count; i++) {
-		enum err own = err == ERR_INTERNAL && count > 1 ? transact(turn, &commands[i], 1) : err;
-
-		if (own != ERR_OK)
-			commands[i]->err = own;
+	if (count > 1 && (err == ERR_INTERNAL || err == ERR_STORE_RETRY)) {
+		transact_or_split(turn, commands, count / 2);
+		transact_or_split(turn, commands + count / 2, count - count / 2);
+		return;
 	}
+	for (size_t i = 0; i < count; i++)
+		commands[i]->err = err;
 }
 
 void

@@ -70,10 +70,11 @@ struct ledger_query {
  */
 struct write_gate {
 	uint64_t epoch;
-	uint64_t change; /* number of the row's last change */
-	bool enabled;    /* readers may trust the cache in this epoch */
-	bool settled;    /* every lease given before the last change is dead */
-	char run_id[41];
+	uint64_t change;    /* number of the row's last change */
+	bool enabled;       /* readers may trust the cache in this epoch */
+	bool settled;       /* every lease given before the last change is dead */
+	bool same_database; /* the last change was made on the server that is asked now */
+	char run_id[41];    /* of the Redis of this epoch */
 };
 
 struct store_port {
@@ -121,6 +122,7 @@ struct cache_view {
 	bool trusted;     /* a live lease, and a connection to the very Redis that it names */
 	bool unconfirmed; /* trusted although MySQL cannot be asked: a hit says so, and no write relies on it */
 	uint64_t epoch;
+	uint64_t connection; /* number of that connection: what another one says is not to be trusted */
 };
 
 enum cache_state {
@@ -163,17 +165,21 @@ struct cache_port {
 	void *self;
 	/* Looks at the lease and at the connection. Never blocks longer than a connect. */
 	struct cache_view (*view)(void *self);
-	/* One round trip. leave_token: a reader with a store leaves L where nothing is. False: Redis failed, states are
-	 * ABSENT. */
+	/*
+	 * One round trip. leave_token: a reader with a store leaves L where nothing is. False: Redis failed, or is not
+	 * the one that the view means any more: no state counts.
+	 */
 	bool (*lookup)(void *self, struct cache_view view, struct cache_lookup *const lookups[], size_t count,
 		       bool leave_token, struct arena *arena);
 	void (*fill)(void *self, struct cache_view view, const struct cache_fill *fills, size_t count);
-	/* Is this process connected to that Redis? A writer asks before it fences. */
-	bool (*reaches)(void *self, const char *run_id);
-	enum err (*fence)(void *self, uint64_t epoch, struct cache_write *const writes[], size_t count);
+	/* Can this process reach the Redis of the gate? A writer asks before it fences. */
+	bool (*reaches)(void *self, const struct write_gate *gate);
+	/* Each of these in the gate's epoch and on the gate's Redis, or ERR_CACHE_UNAVAILABLE. */
+	enum err (*fence)(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count);
 	/* Lowers own fences again, with the row locks still held, before a rollback. */
-	void (*unfence)(void *self, uint64_t epoch, struct cache_write *const writes[], size_t count);
-	enum err (*confirm)(void *self, uint64_t epoch, struct cache_write *const writes[], size_t count);
+	void (*unfence)(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count);
+	enum err (*confirm)(void *self, const struct write_gate *gate, struct cache_write *const writes[],
+			    size_t count);
 };
 
 struct codec_port {

@@ -22,8 +22,7 @@ look_up(struct turn *turn)
 		return;
 	if (!cache->lookup(cache->self, turn->view, lookups, count, turn->service->store != NULL, turn->arena))
 		for (size_t i = 0; i < count; i++)
-			if (lookups[i]->state != CACHE_HIT)
-				lookups[i]->state = CACHE_ABSENT;
+			lookups[i]->state = CACHE_ABSENT;
 }
 
 static void

@@ -14,8 +14,7 @@ struct service {
 	const struct cache_port *cache;
 	const struct codec_port *codec;
 	const struct directory *directory;
-	size_t transaction_grants; /* most grants in one transaction */
-	bool refuse_unconfirmed;
+	size_t transaction_grants;        /* most grants in one transaction */
 	struct directory_content seasons; /* this process's copy */
 	struct season_book *book;         /* definitions parsed by this process */
 };

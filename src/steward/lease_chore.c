@@ -5,17 +5,31 @@
 #include "base/log.h"
 #include "base/metrics.h"
 
-static bool
-redis_is_well(struct lease_chore *chore, int64_t now_ms)
+void
+lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct lease *lease)
 {
-	redis_retry_now(chore->redis);
-	if (redis_connect(chore->redis) != ERR_OK || !redis_ping(chore->redis)) {
-		chore->well_since_boot_ms = 0;
-		return false;
-	}
-	if (chore->well_since_boot_ms == 0)
-		chore->well_since_boot_ms = now_ms;
-	return true;
+	*chore = (struct lease_chore){
+		.conf = conf,
+		.lease = lease,
+		.probe = probe_new(conf),
+		.calm_ms = CALM_FIRST_MS,
+	};
+}
+
+void
+lease_chore_release(struct lease_chore *chore)
+{
+	probe_free(chore->probe);
+}
+
+/* Remembers since when something is so. */
+static void
+note_since(int64_t *since_ms, bool so, int64_t now_ms)
+{
+	if (!so)
+		*since_ms = 0;
+	else if (*since_ms == 0)
+		*since_ms = now_ms;
 }
 
 static void
@@ -27,18 +41,18 @@ give(struct lease_chore *chore, const struct lease_content *content)
 
 /*
  * The database cannot be asked: where the configuration says so, hits are served on, marked as unconfirmed, as long as
- * it is the same Redis.
+ * it is the same Redis and the cache was not known to be off.
  */
 static void
-go_on_without_store(struct lease_chore *chore, int64_t asked_at_ms)
+go_on_without_store(struct lease_chore *chore)
 {
 	struct lease_content content = chore->last;
 
 	if (content.epoch == 0 || strcmp(chore->conf->cache.without_store, "serve") != 0 ||
-	    strcmp(redis_run_id(chore->redis), content.run_id) != 0)
+	    strcmp(probe_run_id(chore->probe), content.run_id) != 0)
 		return;
 	content.unconfirmed = true;
-	content.until_boot_ms = asked_at_ms + LEASE_MS;
+	content.until_boot_ms = clock_boot_ms() + UNCONFIRMED_MS;
 	give(chore, &content);
 }
 
@@ -48,19 +62,79 @@ settle(struct lease_chore *chore, struct store *store, uint64_t change, int64_t 
 {
 	if (chore->unsettled_change != change) {
 		chore->unsettled_change = change;
-		chore->unsettled_since_boot_ms = now_ms;
-	} else if (now_ms - chore->unsettled_since_boot_ms >= LEASE_DEAD_MS) {
+		chore->unsettled_since_ms = now_ms;
+	} else if (now_ms - chore->unsettled_since_ms >= LEASE_DEAD_MS) {
 		store_settle(store, change);
 	}
 }
 
 static void
-begin_epoch(struct lease_chore *chore, struct store *store, const struct store_control *control, const char *why)
+begin_epoch(struct lease_chore *chore, struct store *store, const struct write_gate *gate, const char *why)
 {
-	if (store_new_epoch(store, control->gate.change, redis_run_id(chore->redis)) != ERR_OK)
+	if (store_new_epoch(store, gate, probe_run_id(chore->probe)) != ERR_OK)
 		return;
+	chore->epoch_since_ms = clock_boot_ms();
 	metrics_add(METRIC_CACHE_EPOCHS, 1);
-	log_info("a new cache epoch after %llu: %s", (unsigned long long)control->gate.epoch, why);
+	log_info("a new cache epoch after %llu: %s", (unsigned long long)gate->epoch, why);
+}
+
+/* An epoch that somebody ended soon makes the next one wait longer, so that a half-broken Redis does not cost all
+ * writes. */
+static void
+note_off(struct lease_chore *chore, int64_t now_ms)
+{
+	bool news = chore->off_since_ms == 0;
+
+	note_since(&chore->off_since_ms, true, now_ms);
+	if (!news || chore->epoch_since_ms == 0)
+		return;
+	if (now_ms - chore->epoch_since_ms > SHORT_EPOCH_MS)
+		chore->calm_ms = CALM_FIRST_MS;
+	else if (chore->calm_ms < CALM_MAX_MS)
+		chore->calm_ms *= 2;
+}
+
+static bool
+calm(const struct lease_chore *chore, int64_t now_ms)
+{
+	int64_t since_ms = chore->well_since_ms > chore->off_since_ms ? chore->well_since_ms : chore->off_since_ms;
+
+	return chore->well_since_ms != 0 && now_ms - since_ms >= chore->calm_ms;
+}
+
+/* The cache is on, and Redis well. Gives the lease, or begins an epoch where the old one cannot be trusted. */
+static bool
+give_or_renew(struct lease_chore *chore, struct store *store, const struct write_gate *gate, int64_t asked_at_ms)
+{
+	struct lease_content content = {.epoch = gate->epoch, .until_boot_ms = asked_at_ms + LEASE_MS};
+
+	if (strcmp(gate->run_id, probe_run_id(chore->probe)) != 0) {
+		begin_epoch(chore, store, gate, "Redis is another one, or was restarted");
+		return false;
+	}
+	if (!gate->same_database) {
+		begin_epoch(chore, store, gate, "the database is another one");
+		return false;
+	}
+	memcpy(content.run_id, gate->run_id, sizeof(content.run_id));
+	give(chore, &content);
+	return true;
+}
+
+static bool
+run(struct lease_chore *chore, struct store *store, const struct write_gate *gate, int64_t asked_at_ms, int64_t now_ms)
+{
+	if (gate->enabled)
+		chore->off_since_ms = 0;
+	else
+		note_off(chore, now_ms);
+	if (!gate->settled)
+		settle(chore, store, gate->change, now_ms);
+	else if (gate->enabled && chore->well_since_ms != 0)
+		return give_or_renew(chore, store, gate, asked_at_ms);
+	else if (!gate->enabled && calm(chore, now_ms))
+		begin_epoch(chore, store, gate, "the cache was off, and Redis is well");
+	return false;
 }
 
 void
@@ -69,28 +143,13 @@ lease_chore_run(struct lease_chore *chore, struct store *store, const struct sto
 {
 	int64_t now_ms = clock_boot_ms();
 
-	if (!redis_is_well(chore, now_ms))
-		return;
+	note_since(&chore->well_since_ms, probe_redis(chore->probe), now_ms);
 	if (!control) {
-		go_on_without_store(chore, asked_at_boot_ms);
+		if (chore->well_since_ms != 0)
+			go_on_without_store(chore);
 		return;
 	}
-
-	const struct write_gate *gate = &control->gate;
-
-	if (!gate->settled) {
-		settle(chore, store, gate->change, now_ms);
-	} else if (!gate->enabled) {
-		if (now_ms - chore->well_since_boot_ms >= REDIS_WELL_MS)
-			begin_epoch(chore, store, control, "the cache was off, and Redis is well");
-	} else if (strcmp(gate->run_id, redis_run_id(chore->redis)) != 0) {
-		begin_epoch(chore, store, control, "Redis is another one, or was restarted");
-	} else if (!control->same_database) {
-		begin_epoch(chore, store, control, "the database is another one");
-	} else {
-		struct lease_content content = {.epoch = gate->epoch, .until_boot_ms = asked_at_boot_ms + LEASE_MS};
-
-		memcpy(content.run_id, gate->run_id, sizeof(content.run_id));
-		give(chore, &content);
-	}
+	/* What the database has said to be over must not be gone on with when it falls silent. */
+	if (!run(chore, store, &control->gate, asked_at_boot_ms, now_ms))
+		chore->last.epoch = 0;
 }

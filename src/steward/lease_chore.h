@@ -8,23 +8,35 @@
 
 #include "base/conf.h"
 #include "cache/lease.h"
-#include "cache/redis.h"
+#include "cache/probe.h"
 #include "store/store.h"
 
 enum {
-	REDIS_WELL_MS = 1000, /* Redis must have answered for so long before the cache is turned on again */
+	/* How long Redis must have been well before the cache is turned on again; doubled each time an epoch was short.
+	 */
+	CALM_FIRST_MS = 1000,
+	CALM_MAX_MS = 60000,
+	SHORT_EPOCH_MS = 10000,
+	/* A lease given while MySQL cannot be asked lives over one more question that fails. */
+	UNCONFIRMED_MS = 3000,
 };
 
 struct lease_chore {
 	const struct conf *conf;
 	struct lease *lease;
-	struct redis *redis;
-	int64_t well_since_boot_ms; /* 0: Redis is not well */
-	uint64_t unsettled_change;  /* the change of cache_control that is waited for */
-	int64_t unsettled_since_boot_ms;
-	struct lease_content last; /* the last lease given; epoch 0: none */
+	struct probe *probe;
+	/* Times of CLOCK_BOOTTIME; 0: not so. */
+	int64_t well_since_ms;     /* Redis answers as it must */
+	int64_t off_since_ms;      /* the cache is off */
+	int64_t epoch_since_ms;    /* this steward began an epoch */
+	int64_t calm_ms;           /* how long Redis must be well this time */
+	uint64_t unsettled_change; /* the change of cache_control that is waited for */
+	int64_t unsettled_since_ms;
+	struct lease_content last; /* the lease in force; epoch 0: none */
 };
 
+void lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct lease *lease);
+void lease_chore_release(struct lease_chore *chore);
 /* control: what the database said to a query begun at asked_at_boot_ms, or NULL if it did not answer. */
 void lease_chore_run(struct lease_chore *chore, struct store *store, const struct store_control *control,
 		     int64_t asked_at_boot_ms);

@@ -38,12 +38,13 @@ int
 steward_run(const struct conf *conf, struct lease *lease, struct directory *directory,
 	    const volatile sig_atomic_t *stop, const sigset_t *wait_mask)
 {
-	struct lease_chore chore = {.conf = conf, .lease = lease, .redis = redis_new(conf)};
+	struct lease_chore chore;
 	struct directory_content *copy = calloc(1, sizeof(*copy));
-	struct store *store = store_new(conf);
+	struct store *store = store_new(conf, STORE_STEWARD_REPLY_S);
 
 	if (!copy)
 		abort();
+	lease_chore_init(&chore, conf, lease);
 	while (!*stop) {
 		int64_t began_ms = clock_boot_ms();
 		struct store_control control;
@@ -55,7 +56,7 @@ steward_run(const struct conf *conf, struct lease *lease, struct directory *dire
 		sleep_until(began_ms + STEWARD_TICK_MS, wait_mask);
 	}
 	store_free(store);
-	redis_free(chore.redis);
+	lease_chore_release(&chore);
 	free(copy);
 	return EXIT_SUCCESS;
 }

@@ -7,7 +7,7 @@
 
 /* Which server is this? A write that finds another one than at the last change must not trust what the cache holds. */
 #define DATABASE_ID  "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
-#define GATE_COLUMNS "c.epoch, c.change_number, c.enabled, c.settled, c.run_id"
+#define GATE_COLUMNS "c.epoch, c.change_number, c.enabled, c.settled, c.run_id, c.database_id = " DATABASE_ID
 
 static void
 take_gate(const struct db_result *result, struct write_gate *gate)
@@ -18,6 +18,7 @@ take_gate(const struct db_result *result, struct write_gate *gate)
 	gate->change = db_u64(result, 1);
 	gate->enabled = db_u64(result, 2) != 0;
 	gate->settled = db_u64(result, 3) != 0;
+	gate->same_database = db_u64(result, 5) != 0;
 	memset(gate->run_id, 0, sizeof(gate->run_id));
 	if (run_id.len < sizeof(gate->run_id))
 		memcpy(gate->run_id, run_id.ptr, run_id.len);
@@ -85,15 +86,15 @@ run_change(struct store *store, void *argument)
 	return db_run(store->db, NULL);
 }
 
-/* MySQL assigns from left to right, so the WHERE still sees the old number and nothing here reads a new one. */
+/* Behind what is assigned to enabled, epoch and settled. */
 #define CHANGED                                                                                                        \
-	"settled = FALSE, change_number = change_number + 1, database_id = " DATABASE_ID                               \
+	", change_number = change_number + 1, database_id = " DATABASE_ID                                              \
 	", changed_at_ms = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
 
 enum err
 control_switch_off(void *self, uint64_t change)
 {
-	struct change wanted = {.assignments = "enabled = FALSE, " CHANGED, .change = change};
+	struct change wanted = {.assignments = "enabled = FALSE, settled = FALSE" CHANGED, .change = change};
 
 	return store_read_twice(self, run_change, &wanted);
 }
@@ -112,13 +113,16 @@ store_settle(struct store *store, uint64_t change)
 	return control_settle(store, change);
 }
 
+/* From off and settled nobody can hold a lease, so the new epoch is settled from the start. */
 enum err
-store_new_epoch(struct store *store, uint64_t change, const char *run_id)
+store_new_epoch(struct store *store, const struct write_gate *gate, const char *run_id)
 {
 	struct change wanted = {
-		.assignments = "enabled = TRUE, epoch = epoch + 1, " CHANGED ", run_id = ",
+		.assignments = gate->settled && !gate->enabled
+				       ? "enabled = TRUE, settled = TRUE, epoch = epoch + 1" CHANGED ", run_id = "
+				       : "enabled = TRUE, settled = FALSE, epoch = epoch + 1" CHANGED ", run_id = ",
 		.run_id = run_id,
-		.change = change,
+		.change = gate->change,
 	};
 
 	return store_read_twice(store, run_change, &wanted);
@@ -131,7 +135,7 @@ read_control(struct store *store, void *argument)
 	struct db_result *result;
 
 	buf_literal(db_sql_select(store->db),
-		    GATE_COLUMNS ", d.version, c.database_id = " DATABASE_ID
+		    GATE_COLUMNS ", d.version"
 				 " FROM cache_control c, season_directory d WHERE c.id = 1 AND d.id = 1");
 	enum err err = db_select(store->db, &result);
 
@@ -139,8 +143,7 @@ read_control(struct store *store, void *argument)
 		return err;
 	if (db_next(result)) {
 		take_gate(result, &control->gate);
-		control->directory_version = db_u64(result, 5);
-		control->same_database = db_u64(result, 6) != 0;
+		control->directory_version = db_u64(result, 6);
 	} else {
 		err = ERR_STORE_SCHEMA;
 	}

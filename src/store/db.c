@@ -13,13 +13,13 @@
 #include "store/migrate.h"
 
 enum {
-	RECONNECT_MS = 100,   /* after a failed connect the next try waits so long */
-	REPLY_TIMEOUT_S = 10, /* longer than any statement may take */
+	RECONNECT_MS = 100, /* after a failed connect the next try waits so long */
 };
 
 struct db {
 	const struct conf *conf;
 	bool check_schema;
+	unsigned reply_timeout_s;
 	MYSQL *mysql; /* NULL: not connected */
 	bool mariadb;
 	bool reported; /* the present outage is in the log already */
@@ -45,6 +45,7 @@ static const struct {
 	{1213, ERR_STORE_RETRY, false},       /* deadlock */
 	{1020, ERR_STORE_RETRY, false},       /* record changed since it was read */
 	{1047, ERR_STORE_RETRY, false},       /* node not ready (Galera) */
+	{1153, ERR_INTERNAL, true},           /* packet too large: this one can never succeed */
 	{1180, ERR_STORE_RETRY, false},       /* error during COMMIT */
 	{1969, ERR_STORE_UNAVAILABLE, false}, /* max_statement_time (MariaDB) */
 	{3024, ERR_STORE_UNAVAILABLE, false}, /* MAX_EXECUTION_TIME (MySQL) */
@@ -66,7 +67,7 @@ static const struct {
 };
 
 struct db *
-db_new(const struct conf *conf, bool check_schema)
+db_new(const struct conf *conf, bool check_schema, unsigned reply_timeout_s)
 {
 	struct db *db = calloc(1, sizeof(*db));
 
@@ -74,6 +75,7 @@ db_new(const struct conf *conf, bool check_schema)
 		abort();
 	db->conf = conf;
 	db->check_schema = check_schema;
+	db->reply_timeout_s = reply_timeout_s;
 	buf_init(&db->sql);
 	return db;
 }
@@ -136,10 +138,9 @@ fail(struct db *db, bool at_commit)
 }
 
 static void
-set_options(MYSQL *mysql, const struct conf *conf)
+set_options(MYSQL *mysql, const struct conf *conf, unsigned reply_timeout_s)
 {
 	unsigned connect_timeout_s = (unsigned)conf->store.connect_timeout_s;
-	unsigned reply_timeout_s = REPLY_TIMEOUT_S;
 
 	mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout_s);
 	mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &reply_timeout_s);
@@ -171,6 +172,12 @@ set_session(struct db *db)
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
 		if (mysql_query(db->mysql, statements[i]) != 0)
 			return false;
+	/*
+	 * A process that stops inside a transaction must not hold its locks for long. MySQL has no such variable; there
+	 * the connection's own time limit has to do.
+	 */
+	if (mysql_query(db->mysql, "SET SESSION idle_transaction_timeout = 3") != 0)
+		mysql_query(db->mysql, "SET SESSION wait_timeout = 30");
 	return true;
 }
 
@@ -222,7 +229,7 @@ try_connect(struct db *db)
 	db->mysql = mysql_init(NULL);
 	if (!db->mysql)
 		abort();
-	set_options(db->mysql, db->conf);
+	set_options(db->mysql, db->conf, db->reply_timeout_s);
 	if (!open_connection(db) || !set_session(db)) {
 		remember_error(db);
 		return ERR_STORE_UNAVAILABLE;

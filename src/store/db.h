@@ -19,7 +19,7 @@ struct db;
 struct db_result;
 
 /* conf is borrowed. check_schema: refuse a database whose schema this build cannot use. */
-struct db *db_new(const struct conf *conf, bool check_schema);
+struct db *db_new(const struct conf *conf, bool check_schema, unsigned reply_timeout_s);
 void db_free(struct db *db);
 /* Connects if it is not. ERR_STORE_UNAVAILABLE, ERR_STORE_SCHEMA. */
 enum err db_connect(struct db *db);

@@ -13,7 +13,12 @@
 #include "base/file.h"
 #include "store/db.h"
 
-enum { VERSION_DIGITS = 4, LOCK_TRIES = 150 /* of 2 s each */, STATEMENT_FILE_MAX = 1 << 20 };
+enum {
+	VERSION_DIGITS = 4,
+	LOCK_TRIES = 150 /* of 2 s each */,
+	STATEMENT_FILE_MAX = 1 << 20,
+	MIGRATION_REPLY_S = 86400
+};
 
 struct migration {
 	unsigned version;
@@ -236,8 +241,8 @@ migrate(const struct conf *conf, const char *folder, void (*say)(const char *lin
 	struct run run = {.folder = folder, .say = say, .detail = detail};
 
 	arena_init(&run.arena);
-	run.lock = db_new(conf, false);
-	run.db = db_new(conf, false);
+	run.lock = db_new(conf, false, MIGRATION_REPLY_S);
+	run.db = db_new(conf, false, MIGRATION_REPLY_S);
 
 	enum err err = migrate_all(&run);
 

@@ -236,7 +236,7 @@ create_missing(struct db *db, struct progress_row *const rows[], size_t count, s
 	struct buf *sql = db_sql(db);
 	size_t found = 0;
 
-	buf_literal(sql, "INSERT IGNORE INTO progress (player_id, season_id) VALUES ");
+	buf_literal(sql, "INSERT INTO progress (player_id, season_id) VALUES ");
 	for (size_t i = 0; i < count; i++) {
 		if (rows[i]->exists)
 			continue;
@@ -249,6 +249,8 @@ create_missing(struct db *db, struct progress_row *const rows[], size_t count, s
 	}
 	if (found == 0)
 		return ERR_OK;
+	/* Not INSERT IGNORE: that one takes a share lock on a row that is there, and two of them deadlock. */
+	buf_literal(sql, " ON DUPLICATE KEY UPDATE revision = revision");
 
 	enum err err = db_run(db, NULL);
 

@@ -56,13 +56,13 @@ rollback(void *self)
 }
 
 struct store *
-store_new(const struct conf *conf)
+store_new(const struct conf *conf, unsigned reply_timeout_s)
 {
 	struct store *store = calloc(1, sizeof(*store));
 
 	if (!store)
 		abort();
-	store->db = db_new(conf, true);
+	store->db = db_new(conf, true, reply_timeout_s);
 	store->port = (struct store_port){
 		.self = store,
 		.load = rows_load,

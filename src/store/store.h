@@ -10,8 +10,13 @@
 
 struct store;
 
-/* conf is borrowed for the store's life. */
-struct store *store_new(const struct conf *conf);
+enum {
+	STORE_REPLY_S = 5,         /* longer than any statement of a request may take */
+	STORE_STEWARD_REPLY_S = 1, /* the steward must not sleep on a database that hangs */
+};
+
+/* conf is borrowed for the store's life. reply_timeout_s: how long an answer of the server is waited for. */
+struct store *store_new(const struct conf *conf, unsigned reply_timeout_s);
 void store_free(struct store *store);
 const struct store_port *store_port(const struct store *store);
 
@@ -24,15 +29,14 @@ const char *store_error(const struct store *store);
 struct store_control {
 	struct write_gate gate;
 	uint64_t directory_version;
-	bool same_database; /* the row was last changed on the database server that is asked now */
 };
 
 enum err store_control_read(struct store *store, struct store_control *ret_control);
 /*
- * Begins a new epoch for the Redis with this run_id, enabled but not settled, if the row is still at this change.
- * ERR_OK whether or not it was; read it again.
+ * Begins a new epoch for the Redis with this run_id if the row is still as the gate says. ERR_OK whether or not it was;
+ * read it again.
  */
-enum err store_new_epoch(struct store *store, uint64_t change, const char *run_id);
+enum err store_new_epoch(struct store *store, const struct write_gate *gate, const char *run_id);
 enum err store_settle(struct store *store, uint64_t change);
 
 /* Seasons. */

@@ -1,0 +1,69 @@
+/* The steward's probe: see probe.h. It writes a fence of a key of its own, with a floor that rises, so that it is a
+ * write. */
+#include "cache/probe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cache/redis.h"
+
+struct probe {
+	struct redis *redis;
+	struct arena arena;
+};
+
+struct probe *
+probe_new(const struct conf *conf)
+{
+	struct probe *probe = calloc(1, sizeof(*probe));
+
+	if (!probe)
+		abort();
+	probe->redis = redis_new(conf);
+	arena_init(&probe->arena);
+	return probe;
+}
+
+void
+probe_free(struct probe *probe)
+{
+	if (!probe)
+		return;
+	redis_free(probe->redis);
+	arena_release(&probe->arena);
+	free(probe);
+}
+
+const char *
+probe_run_id(const struct probe *probe)
+{
+	return redis_run_id(probe->redis);
+}
+
+static bool
+write_fence(struct probe *probe)
+{
+	struct redis_answer answer;
+	struct str key = arena_format(&probe->arena, "bp:probe:%d", (int)getpid());
+	struct str floor = arena_format(&probe->arena, "%" PRId64, clock_boot_ms());
+	bool good = redis_script(probe->redis, SCRIPT_FENCE, key,
+				 (struct str[]){floor, STR("0000000000000000"), STR("10000")}, 3) &&
+		    redis_ask_role(probe->redis) && redis_reply(probe->redis, &probe->arena, &answer) &&
+		    answer.type == REDIS_NUMBER;
+
+	arena_reset(&probe->arena);
+	return good && redis_is_master(probe->redis);
+}
+
+bool
+probe_redis(struct probe *probe)
+{
+	redis_retry_now(probe->redis);
+	if (redis_connect(probe->redis) == ERR_OK && write_fence(probe))
+		return true;
+	redis_disconnect(probe->redis);
+	return false;
+}
