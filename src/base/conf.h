@@ -1,7 +1,7 @@
 /*
  * Configuration. One table (conf.c) names every key with its section, type, default, range, whether HUP may change
- * it, and one line of help; the sample file, the manual and `battlepassd --help-config` are written from or checked
- * against it. libconfuse reads the files; an unknown key or a value out of range is an error with file and line.
+ * it, and help; examples/battlepass.conf and `battlepassd --sample-config` are written from it. libconfuse reads the
+ * files; an unknown key or a value out of range is an error with file and line.
  *
  * Order of strength: defaults < file < the .conf files in conf.d beside it (sorted) < environment
  * (BATTLEPASS_SECTION_KEY) < overrides ("section.key=value", from the command line).

@@ -1,7 +1,7 @@
 /*
  * The one error enum. 0 is success everywhere; what comes from outside (a player, a token, MySQL, Redis) is an
  * enum err, never an assert. Every code stands once in this table: its machine code (problem+json `code`) and one
- * sentence for people. The HTTP status of each stands in http/problem.c.
+ * sentence for people. The HTTP status of each stands in http/response.c.
  */
 #ifndef BP_BASE_ERR_H
 #define BP_BASE_ERR_H

@@ -178,7 +178,7 @@ send_lookup(struct cache *cache, uint64_t epoch, struct cache_lookup *lookup, bo
 	lookup->seen = arena_format(arena, "L%016" PRIx64, random_u64());
 	return redis_command(
 		cache->redis,
-		(struct str[]){STR("SET"), key, lookup->seen, STR("PX"), STR("3000"), STR("NX"), STR("GET")}, 7);
+		(struct str[]){STR("SET"), key, lookup->seen, STR("PX"), STR(TOKEN_TTL_MS), STR("NX"), STR("GET")}, 7);
 }
 
 /* Reads the answers; then the role: what a replica said, or an error reply, is nothing to go by. */

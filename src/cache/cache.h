@@ -16,7 +16,8 @@
 #include "cache/lease.h"
 #include "service/ports.h"
 
-enum { FENCE_TTL_MS = 900 * 1000, TOKEN_TTL_MS = 3000 };
+enum { FENCE_TTL_MS = 900 * 1000 };
+#define TOKEN_TTL_MS "3000"
 
 struct cache;
 

@@ -12,7 +12,7 @@
 
 #include "base/seqlock.h"
 
-enum { LEASE_MS = 500, LEASE_DEAD_MS = 550, RUN_ID_SIZE = 41 };
+enum { RUN_ID_SIZE = 41 };
 
 struct lease_content {
 	uint64_t epoch;

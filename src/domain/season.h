@@ -143,7 +143,7 @@ uint32_t season_tier_at(const struct season *season, uint64_t xp);
 /* Overflow units that xp has earned: (xp - total of the last tier) / every, at most `times` for REPEAT; 0 for NONE. */
 uint64_t season_overflow_units(const struct season *season, uint64_t xp);
 
-/* 1-64 of A-Z a-z 0-9 . _ - : the form of player, season, pass, reward and idempotency ids in paths. */
+/* 1-64 of A-Z a-z 0-9 . _ - : the form of player, season, pass and reward ids. */
 bool id_valid(const char *id, size_t len);
 
 #endif

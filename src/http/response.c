@@ -117,6 +117,7 @@ response_problem(struct response *response, struct arena *arena, enum err err, c
 	response->body = arena_str(arena, buf_view(&body));
 	buf_release(&body);
 	response_header(response, STR("Content-Type"), STR("application/problem+json"));
+	response_header(response, STR("Cache-Control"), STR("no-store"));
 	if (statuses[shown] == 503)
 		response_header(response, STR("Retry-After"), STR("1"));
 	if (statuses[shown] == 401)

@@ -113,7 +113,7 @@ run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, 
 	return status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
-/* TERM and INT are let in only where the process waits; libfcgi's handlers are replaced. */
+/* TERM is let in only where the process waits; INT goes to the master; libfcgi's handlers are replaced. */
 static void
 take_signals(sigset_t *wait_mask)
 {

@@ -9,8 +9,7 @@
 #include "service/use_cases.h"
 
 enum {
-	LEASES_DEAD_MS = 550, /* a lease lives 500 ms; 10 % for clocks that run differently */
-	LEASE_DUE_MS = 250,   /* after cache_control has settled, each steward has its lease within this */
+	LEASE_DUE_MS = 250, /* after cache_control has settled, each steward has its lease within this */
 	POLL_MS = 20,
 };
 
@@ -53,7 +52,7 @@ wait_until_settled(struct turn *turn)
 			change = gate.change;
 			since_ms = clock_boot_ms();
 		}
-		if (clock_boot_ms() - since_ms >= LEASES_DEAD_MS)
+		if (clock_boot_ms() - since_ms >= LEASE_DEAD_MS)
 			return store->settle_cache(store->self, change);
 		clock_sleep_ms(POLL_MS);
 	}

@@ -14,6 +14,13 @@
 #include "domain/progress.h"
 #include "service/directory.h"
 
+/*
+ * A host trusts the cache for LEASE_MS by one word of the steward's. Whoever waits LEASE_DEAD_MS after a change of
+ * cache_control was committed knows that no lease given before it is alive anywhere: 10 % for clocks that run
+ * differently.
+ */
+enum { LEASE_MS = 500, LEASE_DEAD_MS = 550 };
+
 /* A pass that a player bought or was given. */
 struct owned_pass {
 	struct str pass;
