@@ -19,6 +19,7 @@ _Static_assert(sizeof(struct entry) == 128, "an entry is two cache lines");
 
 struct remembered {
 	struct entry *entries; /* sets of REMEMBERED_WAYS neighbours */
+	uint32_t *tags; /* a part of each entry's digest: a set's stand in one cache line and are looked at first */
 	size_t count;
 	uint64_t last_number;
 };
@@ -33,6 +34,16 @@ table_size(uint32_t capacity)
 	return count;
 }
 
+/* Straight from the system: on a cache line, zeroed, and real memory only once a page is written. NULL without memory.
+ */
+static void *
+map_zeroed(size_t size)
+{
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
 struct remembered *
 remembered_new(uint32_t capacity)
 {
@@ -41,14 +52,12 @@ remembered_new(uint32_t capacity)
 	if (!table)
 		return NULL;
 	table->count = table_size(capacity);
-	/* Straight from the system: on a cache line, zeroed, and real memory only once a page is written. */
-	table->entries = mmap(NULL, table->count * sizeof(*table->entries), PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (table->entries == MAP_FAILED) {
-		free(table);
-		return NULL;
-	}
-	return table;
+	table->entries = map_zeroed(table->count * sizeof(*table->entries));
+	table->tags = map_zeroed(table->count * sizeof(*table->tags));
+	if (table->entries && table->tags)
+		return table;
+	remembered_free(table);
+	return NULL;
 }
 
 void
@@ -56,7 +65,10 @@ remembered_free(struct remembered *table)
 {
 	if (!table)
 		return;
-	munmap(table->entries, table->count * sizeof(*table->entries));
+	if (table->entries)
+		munmap(table->entries, table->count * sizeof(*table->entries));
+	if (table->tags)
+		munmap(table->tags, table->count * sizeof(*table->tags));
 	free(table);
 }
 
@@ -92,13 +104,25 @@ set_of(const struct remembered *table, const unsigned char *digest)
 	return table->entries + (hash & (table->count - 1)) / REMEMBERED_WAYS * REMEMBERED_WAYS;
 }
 
+static uint32_t
+tag_of(const unsigned char *digest)
+{
+	uint32_t tag;
+
+	memcpy(&tag, digest + sizeof(uint64_t), sizeof(tag));
+	return tag;
+}
+
 /* The digest's place in its set, or NULL. */
 static struct entry *
-entry_with_digest(struct entry *set, const unsigned char *digest)
+entry_with_digest(const struct remembered *table, struct entry *set, const unsigned char *digest)
 {
-	for (struct entry *entry = set; entry < set + REMEMBERED_WAYS; entry++)
-		if (entry->number && memcmp(entry->digest, digest, DIGEST_SIZE) == 0)
-			return entry;
+	const uint32_t *tags = table->tags + (set - table->entries);
+	uint32_t tag = tag_of(digest);
+
+	for (size_t i = 0; i < REMEMBERED_WAYS; i++)
+		if (tags[i] == tag && set[i].number && memcmp(set[i].digest, digest, DIGEST_SIZE) == 0)
+			return &set[i];
 	return NULL;
 }
 
@@ -106,7 +130,7 @@ enum err
 remembered_find(const struct remembered *table, const unsigned char digest[DIGEST_SIZE], int64_t now_ms,
 		struct identity *ret_identity)
 {
-	const struct entry *entry = entry_with_digest(set_of(table, digest), digest);
+	const struct entry *entry = entry_with_digest(table, set_of(table, digest), digest);
 
 	if (!entry)
 		return ERR_NOT_FOUND;
@@ -136,10 +160,11 @@ remembered_put(struct remembered *table, const unsigned char digest[DIGEST_SIZE]
 	       int64_t until_ms, int64_t now_ms)
 {
 	struct entry *set = set_of(table, digest);
-	struct entry *entry = entry_with_digest(set, digest);
+	struct entry *entry = entry_with_digest(table, set, digest);
 
 	if (!entry)
 		entry = entry_to_replace(set, now_ms);
+	table->tags[entry - table->entries] = tag_of(digest);
 	memcpy(entry->digest, digest, DIGEST_SIZE);
 	entry->number = ++table->last_number;
 	entry->until_ms = until_ms;

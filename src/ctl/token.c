@@ -13,7 +13,7 @@
 #include "base/file.h"
 #include "ctl/ctl.h"
 
-enum { KEY_FILE_MAX = 65536, TTL_DEFAULT_S = 86400 };
+enum { KEY_FILE_MAX = 65536, TTL_DEFAULT_S = 86400, TTL_MAX_S = 10 * 366 * 86400, TTL_WRONG = TTL_MAX_S + 1 };
 
 static int
 write_file(const char *path, mode_t mode, struct str text)
@@ -63,8 +63,11 @@ ctl_key_generate(struct ctl *ctl, int argc, char **argv)
 
 	int status = write_file(private_file, 0600, buf_view(&private_jwk));
 
-	if (status == EXIT_SUCCESS)
+	if (status == EXIT_SUCCESS) {
 		status = write_file(set_file, strcmp(algorithm, "HS256") == 0 ? 0600 : 0644, buf_view(&set));
+		if (status != EXIT_SUCCESS)
+			unlink(private_file);
+	}
 	buf_release(&private_jwk);
 	buf_release(&set);
 	return status;
@@ -114,6 +117,15 @@ struct token_options {
 	long ttl_s;
 };
 
+static long
+parse_ttl(const char *text)
+{
+	char *end;
+	long ttl_s = strtol(text, &end, 10);
+
+	return end == text || *end || ttl_s < -TTL_MAX_S || ttl_s > TTL_MAX_S ? TTL_WRONG : ttl_s;
+}
+
 static bool
 parse_options(int argc, char **argv, struct token_options *options)
 {
@@ -133,9 +145,13 @@ parse_options(int argc, char **argv, struct token_options *options)
 		else if (option == 's')
 			options->subject = optarg;
 		else if (option == 't')
-			options->ttl_s = strtol(optarg, NULL, 10);
+			options->ttl_s = parse_ttl(optarg);
 		else
 			return false;
+	}
+	if (options->ttl_s == TTL_WRONG) {
+		ctl_fail("token: --ttl: expected a number of seconds, at most %d", TTL_MAX_S);
+		return false;
 	}
 	if (options->key_file && options->role && options->subject && optind == argc)
 		return true;

@@ -25,7 +25,8 @@ struct loop {
 	struct arena arena;
 	struct epoll_event *events; /* rules->turn */
 	struct place *places;       /* LANE_CONNECTIONS_MAX */
-	struct place *free;
+	struct place *free;         /* used before; never used: places[used_count] and on */
+	size_t used_count;
 	struct place **ready; /* rules->turn: those with a request in this turn */
 	struct exchange **exchanges;
 	size_t ready_count;
@@ -61,21 +62,26 @@ loop_init(struct loop *loop, const struct lane_rules *rules, const struct api *a
 	loop->ready = allocate(rules->turn, sizeof(struct place *));
 	loop->exchanges = allocate(rules->turn, sizeof(struct exchange *));
 	loop->places = allocate(LANE_CONNECTIONS_MAX, sizeof(*loop->places));
-	for (size_t i = LANE_CONNECTIONS_MAX; i-- > 0;) {
-		loop->places[i].next_free = loop->free;
-		loop->free = &loop->places[i];
-	}
 	/* Exclusive: a new connection wakes one process, not all. */
 	return loop->epoll_fd >= 0 && watch(loop, listen_fd, NULL, EPOLLIN | EPOLLEXCLUSIVE);
 }
 
-/* There must be a free one. */
+static bool
+has_place(const struct loop *loop)
+{
+	return loop->free || loop->used_count < LANE_CONNECTIONS_MAX;
+}
+
+/* There must be one. Memory of a place is touched only once it is needed. */
 static struct place *
 take_place(struct loop *loop)
 {
 	struct place *place = loop->free;
 
-	loop->free = place->next_free;
+	if (place)
+		loop->free = place->next_free;
+	else
+		place = &loop->places[loop->used_count++];
 	if (!place->fcgi)
 		place->fcgi = fcgi_new();
 	return place;
@@ -142,7 +148,7 @@ static void
 accept_waiting(struct loop *loop)
 {
 	while (loop->rules->keeps_connections || has_room(loop)) {
-		if (!loop->free) {
+		if (!has_place(loop)) {
 			stop_accepting(loop);
 			return;
 		}
@@ -208,7 +214,7 @@ answer(struct loop *loop)
 static void
 loop_release(struct loop *loop)
 {
-	for (size_t i = 0; i < LANE_CONNECTIONS_MAX; i++) {
+	for (size_t i = 0; i < loop->used_count; i++) {
 		fcgi_free(loop->places[i].fcgi);
 		buf_release(&loop->places[i].exchange.response.headers);
 	}

@@ -19,7 +19,7 @@ struct lane_rules {
 	size_t turn; /* most requests answered together */
 };
 
-enum { LANE_CONNECTIONS_MAX = 1024 };
+enum { LANE_CONNECTIONS_MAX = 4096 };
 
 /*
  * Runs until *stop is set by a signal handler; the signals must be blocked by the caller, and are let in only where the

@@ -25,7 +25,7 @@ enum {
 	RESPAWN_FIRST_MS = 100,
 	RESPAWN_MAX_MS = 5000,
 	SHORT_LIFE_MS = 1000, /* who dies younger is started again more and more slowly */
-	FILES_WANTED = 4096,
+	FILES_WANTED = 8192,
 	DRAIN_MS = 30000, /* who was asked to stop and has not within this is killed */
 };
 
@@ -178,11 +178,17 @@ stop_child(struct child *child)
 	kill(child->pid, SIGTERM);
 }
 
+/* The steward goes last: a write under way needs the lease that it gives. */
 static void
 stop_all(struct master *master)
 {
+	bool lanes_run = false;
+
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		stop_child(&master->children[i]);
+		lanes_run |= master->children[i].pid != 0 && worker_has_socket(master->children[i].kind);
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (!lanes_run || worker_has_socket(master->children[i].kind))
+			stop_child(&master->children[i]);
 }
 
 static void
@@ -365,8 +371,9 @@ loop(struct master *master)
 		if (stop_asked && !master->stopping) {
 			log_info("stopping");
 			master->stopping = true;
-			stop_all(master);
 		}
+		if (master->stopping)
+			stop_all(master);
 		if (reload_asked && !master->stopping) {
 			reload_asked = 0;
 			reload(master);
@@ -381,7 +388,6 @@ static bool
 open_sockets(struct master *master)
 {
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++) {
-		master->kinds[kind].listen_fd = -1;
 		if (worker_has_socket((enum worker_kind)kind) &&
 		    lane_socket_open(master->conf->run_dir, worker_name((enum worker_kind)kind),
 				     &master->kinds[kind].listen_fd) != ERR_OK)
@@ -422,6 +428,8 @@ master_run(struct conf *conf, enum err (*load)(struct conf **ret_conf, char *det
 
 	master.conf = conf;
 	master.load = load;
+	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
+		master.kinds[kind].listen_fd = -1;
 	log_set_role("master");
 	set_log_level(conf);
 	if (pid_file_take(conf->run_dir, &pid_fd) != ERR_OK)

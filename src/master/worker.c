@@ -18,15 +18,16 @@
 /* How each kind of child is run. A lane has a size in the configuration; the steward is alone. */
 static const struct {
 	const char *name;
-	const char *title; /* what ps and top show; 15 bytes at most */
-	size_t lane_conf;  /* offset of its struct conf_lane; 0: no lane */
+	const char *title;              /* what ps and top show; 15 bytes at most */
+	size_t processes_for_two_cores; /* where the configuration leaves it open */
+	size_t lane_conf;               /* offset of its struct conf_lane; 0: no lane */
 	enum lane lane;
 	bool keeps_connections;
 	bool has_store;
 } kinds[WORKER_KIND_COUNT] = {
-	[WORKER_READ] = {"read", "bp-read", offsetof(struct conf, read_lane), LANE_READ, true, false},
-	[WORKER_STORE] = {"store", "bp-store", offsetof(struct conf, store_lane), LANE_STORE, false, true},
-	[WORKER_ADMIN] = {"admin", "bp-admin", offsetof(struct conf, admin_lane), LANE_ADMIN, false, true},
+	[WORKER_READ] = {"read", "bp-read", 1, offsetof(struct conf, read_lane), LANE_READ, true, false},
+	[WORKER_STORE] = {"store", "bp-store", 4, offsetof(struct conf, store_lane), LANE_STORE, false, true},
+	[WORKER_ADMIN] = {"admin", "bp-admin", 1, offsetof(struct conf, admin_lane), LANE_ADMIN, false, true},
 	[WORKER_STEWARD] = {.name = "steward", .title = "bp-steward"},
 };
 
@@ -60,7 +61,11 @@ lane_conf(enum worker_kind kind, const struct conf *conf)
 size_t
 worker_count(enum worker_kind kind, const struct conf *conf)
 {
-	return worker_has_socket(kind) ? (size_t)lane_conf(kind, conf)->processes : 1;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	size_t asked = worker_has_socket(kind) ? (size_t)lane_conf(kind, conf)->processes : 1;
+	size_t automatic = (size_t)(cores > 0 ? cores : 1) * kinds[kind].processes_for_two_cores / 2;
+
+	return asked ? asked : automatic ? automatic : 1;
 }
 
 static struct token_verifier *

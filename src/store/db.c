@@ -173,28 +173,38 @@ set_session(struct db *db)
 		if (mysql_query(db->mysql, statements[i]) != 0)
 			return false;
 	/*
-	 * A process that stops inside a transaction must not hold its locks for long. MySQL has no such variable; there
-	 * the connection's own time limit has to do.
+	 * A process that stops inside a transaction must not hold its locks for long, but for the one that holds the
+	 * migration lock. MySQL has no such variable; there the connection's own time limit has to do.
 	 */
-	if (mysql_query(db->mysql, "SET SESSION idle_transaction_timeout = 3") != 0)
+	if (db->check_schema && mysql_query(db->mysql, "SET SESSION idle_transaction_timeout = 3") != 0)
 		mysql_query(db->mysql, "SET SESSION wait_timeout = 30");
 	return true;
+}
+
+/* The number that sql asks for; 0 if there is none. */
+static uint64_t
+select_number(struct db *db, const char *sql)
+{
+	struct db_result *result;
+	uint64_t number = 0;
+
+	buf_cstr(db_sql(db), sql);
+	if (db_select(db, &result) != ERR_OK)
+		return 0;
+	if (db_next(result))
+		number = db_u64(result, 0);
+	db_result_free(result);
+	return number;
 }
 
 /* The version that schema_migration has reached; 0: there is none. */
 static uint64_t
 schema_version(struct db *db)
 {
-	struct db_result *result;
-	uint64_t version = 0;
-
-	buf_cstr(db_sql(db), "SELECT COALESCE(MAX(version), 0) FROM schema_migration WHERE finished");
-	if (db_select(db, &result) != ERR_OK)
+	if (select_number(db, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() "
+			      "AND table_name = 'schema_migration'") == 0)
 		return 0;
-	if (db_next(result))
-		version = db_u64(result, 0);
-	db_result_free(result);
-	return version;
+	return select_number(db, "SELECT COALESCE(MAX(version), 0) FROM schema_migration WHERE finished");
 }
 
 static enum err

@@ -120,7 +120,8 @@ static const char bookkeeping[] =
 	" begun_at_ms BIGINT NOT NULL, PRIMARY KEY (version)) ENGINE=InnoDB;"
 	"CREATE TABLE IF NOT EXISTS schema_migration_lock (id TINYINT UNSIGNED NOT NULL, PRIMARY KEY (id)) "
 	"ENGINE=InnoDB;"
-	"INSERT IGNORE INTO schema_migration_lock (id) VALUES (1)";
+	"INSERT IGNORE INTO schema_migration_lock (id) SELECT 1 FROM DUAL "
+	"WHERE NOT EXISTS (SELECT id FROM schema_migration_lock)";
 
 static enum err
 take_lock(struct run *run)

@@ -62,7 +62,7 @@ rounds_its_capacity_up(void)
 	static const struct {
 		uint32_t asked;
 		size_t made;
-	} cases[] = {{0, 4}, {1, 4}, {4, 4}, {5, 8}, {64, 64}, {65, 128}, {65536, 65536}};
+	} cases[] = {{0, 16}, {1, 16}, {16, 16}, {17, 32}, {64, 64}, {65, 128}, {65536, 65536}};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct remembered *table = remembered_new(cases[i].asked);
@@ -138,20 +138,21 @@ compares_the_whole_digest(void)
 static void
 replaces_expired_first_then_the_oldest(void)
 {
-	struct remembered *table = remembered_new(4);
+	struct remembered *table = remembered_new(REMEMBERED_WAYS);
 	struct identity identity;
 
 	put(table, 1, 1000, 0);
 	put(table, 2, 1000, 0);
 	put(table, 3, 10, 0);
-	put(table, 4, 1000, 0);
+	for (unsigned number = 100; number < 100 + REMEMBERED_WAYS - 3; number++)
+		put(table, number, 1000, 0);
 	put(table, 5, 1000, 20);
 	CU_ASSERT_EQUAL(find(table, 3, 20, &identity), ERR_NOT_FOUND);
 	CU_ASSERT_EQUAL(find(table, 1, 20, &identity), ERR_OK);
 	put(table, 6, 1000, 20);
 	CU_ASSERT_EQUAL(find(table, 1, 20, &identity), ERR_NOT_FOUND);
 	CU_ASSERT_EQUAL(find(table, 2, 20, &identity), ERR_OK);
-	CU_ASSERT_EQUAL(remembered_count(table, 20), 4);
+	CU_ASSERT_EQUAL(remembered_count(table, 20), REMEMBERED_WAYS);
 	remembered_free(table);
 }
 

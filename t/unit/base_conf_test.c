@@ -94,8 +94,8 @@ check_defaults(const struct conf *conf)
 	CU_ASSERT(conf->auth.allow_hs256 == false);
 	CU_ASSERT(conf->auth.leeway_s == 5);
 	CU_ASSERT(conf->auth.remembered_tokens == 16384);
-	CU_ASSERT(conf->read_lane.processes == 2 && conf->read_lane.turn == 64);
-	CU_ASSERT(conf->store_lane.processes == 4 && conf->store_lane.turn == 32);
+	CU_ASSERT(conf->read_lane.processes == 0 && conf->read_lane.turn == 64);
+	CU_ASSERT(conf->store_lane.processes == 0 && conf->store_lane.turn == 32);
 	CU_ASSERT(conf->admin_lane.processes == 1 && conf->admin_lane.turn == 8);
 }
 
