@@ -26,7 +26,7 @@ struct request {
 	struct str idempotency_key;
 	struct str accept_language;
 	struct str traceparent;
-	struct str request_id; /* the client's if it is well-formed, else nginx's, else made here */
+	struct str request_id; /* the client's, or nginx's; where it is not well-formed another is made */
 	bool internal;         /* came through the loopback server */
 	bool body_too_large;   /* body is empty then */
 	struct str body;

@@ -104,7 +104,8 @@ static const struct {
 	}
 	PARAMETER("REQUEST_METHOD", method_text),
 	PARAMETER("REQUEST_URI", target),
-	PARAMETER("REQUEST_ID", request_id),
+	PARAMETER("REQUEST_ID", request_id), /* of nginx, or the client's that nginx has checked */
+	PARAMETER("HTTP_X_REQUEST_ID", request_id),
 	PARAMETER("CONTENT_TYPE", content_type),
 	PARAMETER("CONTENT_LENGTH", content_length),
 	PARAMETER("HTTP_AUTHORIZATION", authorization),
