@@ -21,7 +21,7 @@ enum redis_reply_type { REDIS_NIL, REDIS_TEXT, REDIS_NUMBER, REDIS_REFUSED /* an
 struct redis_answer {
 	enum redis_reply_type type;
 	bool wrong_type; /* REFUSED: the key holds something that is not a string */
-	struct str text; /* TEXT (in the arena) and REFUSED */
+	struct str text; /* TEXT: in the arena */
 	int64_t number;
 };
 

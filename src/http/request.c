@@ -94,7 +94,7 @@ parse_query(struct request *request, struct str query, struct arena *arena)
 bool
 request_parse_target(struct request *request, struct arena *arena)
 {
-	struct str query = request->target;
+	struct str query = request->target.len ? request->target : STR("");
 	struct str path = cut(&query, '?');
 
 	request->method = parse_method(request->method_text);
@@ -164,5 +164,5 @@ traceparent_valid(struct str text)
 {
 	return text.len == 55 && str_starts_with(text, STR("00-")) && lower_hex((struct str){text.ptr + 3, 32}) &&
 	       text.ptr[35] == '-' && lower_hex((struct str){text.ptr + 36, 16}) && text.ptr[52] == '-' &&
-	       hex_digit(text.ptr[53]) >= 0 && hex_digit(text.ptr[54]) >= 0;
+	       (lower_hex((struct str){text.ptr + 53, 2}) || str_equal((struct str){text.ptr + 53, 2}, STR("00")));
 }

@@ -14,14 +14,14 @@ directory_publish(struct directory *directory, const struct directory_content *c
 bool
 directory_refresh(const struct directory *directory, struct directory_content *copy)
 {
+	static struct directory_content fresh; /* of the process: too large for the stack, and copy must stay whole */
+
 	if (__atomic_load_n(&directory->content.version, __ATOMIC_ACQUIRE) == copy->version)
 		return true;
-	if (seqlock_read(&directory->lock, copy, &directory->content, sizeof(*copy)))
-		return true;
-	/* It may be half old and half new: nothing of it counts, and it is read again. */
-	copy->version = 0;
-	copy->count = 0;
-	return false;
+	if (!seqlock_read(&directory->lock, &fresh, &directory->content, sizeof(fresh)))
+		return false;
+	*copy = fresh;
+	return true;
 }
 
 const struct season_entry *

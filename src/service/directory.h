@@ -32,8 +32,7 @@ struct directory {
 };
 
 void directory_publish(struct directory *directory, const struct directory_content *content);
-/* Brings copy up to date if it is not; false when no stable copy could be had: the copy is then tried again next time.
- */
+/* Brings copy up to date if it is not; false when no stable copy could be had: copy is untouched then. */
 bool directory_refresh(const struct directory *directory, struct directory_content *copy);
 /* NULL if there is none. */
 const struct season_entry *directory_find(const struct directory_content *content, struct str id);

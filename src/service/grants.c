@@ -18,7 +18,12 @@
 #include "base/metrics.h"
 #include "service/use_cases.h"
 
-enum { ATTEMPTS_MAX = 8, RETRIES_JITTER_MS = 10 };
+enum {
+	TRIES_TOGETHER = 8,
+	TRIES_ALONE = 3, /* the outcome unknown, or a key known already, may each cost one */
+	PATIENCE_MS = 4000,
+	RETRIES_JITTER_MS = 10,
+};
 
 /* One player in one season, touched by one or more grants of the attempt. */
 struct target {
@@ -385,12 +390,14 @@ recover(struct turn *turn, enum err err, uint64_t change)
 	}
 }
 
+/* At most so many tries, and no new one after PATIENCE_MS. ERR_STORE_RETRY: given up. */
 static enum err
-transact(struct turn *turn, struct grant_command *const commands[], size_t count)
+transact(struct turn *turn, struct grant_command *const commands[], size_t count, int tries)
 {
+	int64_t give_up_at_ms = clock_boot_ms() + PATIENCE_MS;
 	bool looks_up = false;
 
-	for (int tries = 0; tries < ATTEMPTS_MAX; tries++) {
+	while (tries-- > 0 && clock_boot_ms() < give_up_at_ms) {
 		uint64_t change = 0;
 		enum err err = attempt_once(turn, commands, count, looks_up, &change);
 
@@ -401,25 +408,25 @@ transact(struct turn *turn, struct grant_command *const commands[], size_t count
 		if (err != ERR_OK)
 			return err;
 	}
-	log_warning("a transaction of %zu grants was given up after %d tries", count, ATTEMPTS_MAX);
+	log_warning("a transaction of %zu grants was given up", count);
 	return ERR_STORE_RETRY;
 }
 
-/* A transaction that cannot succeed as a whole is tried in halves, and these in halves: only the guilty fail. */
+/* A transaction that cannot succeed as a whole is taken apart: only the guilty fail. */
 static void
 transact_or_split(struct turn *turn, struct grant_command *const commands[], size_t count)
 {
-	enum err err = transact(turn, commands, count);
+	enum err err = transact(turn, commands, count, TRIES_TOGETHER);
+	bool split = count > 1 && (err == ERR_INTERNAL || err == ERR_STORE_RETRY);
 
 	if (err == ERR_OK)
 		return;
-	if (count > 1 && (err == ERR_INTERNAL || err == ERR_STORE_RETRY)) {
-		transact_or_split(turn, commands, count / 2);
-		transact_or_split(turn, commands + count / 2, count - count / 2);
-		return;
+	for (size_t i = 0; i < count; i++) {
+		enum err own = split ? transact(turn, &commands[i], 1, TRIES_ALONE) : err;
+
+		if (own != ERR_OK)
+			commands[i]->err = own;
 	}
-	for (size_t i = 0; i < count; i++)
-		commands[i]->err = err;
 }
 
 void

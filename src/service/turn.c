@@ -38,7 +38,7 @@ turn_begin(struct turn *turn, struct service *service, struct arena *arena, int6
 	turn->last_grant = &turn->grants;
 	book_begin_turn(service->book);
 	if (!directory_refresh(service->directory, &service->seasons))
-		log_warning("the season directory could not be read");
+		log_warning("the season directory is being written for too long: the last copy is used on");
 	turn->view = service->cache->view(service->cache->self);
 }
 

@@ -1,0 +1,125 @@
+/* The book of definitions: read once a revision, and what was borrowed in a turn stays good for all of it. */
+#include "service/book.h"
+
+#include <stdio.h>
+
+#include "base/log.h"
+#include "fake_store.h"
+#include "tap.h"
+
+static struct fake_faults faults;
+static struct fake_store store;
+static struct season_book *book;
+static struct arena arena;
+
+static void
+open_book(void)
+{
+	fake_faults_init(&faults);
+	fake_store_init(&store, &faults);
+	book = book_new(&fake_codec);
+}
+
+static void
+close_book(void)
+{
+	book_free(book);
+	fake_store_release(&store);
+	arena_reset(&arena);
+}
+
+static const struct season *
+get(unsigned number, uint64_t revision)
+{
+	struct season_entry entry = {.revision = revision};
+	const struct season *season = NULL;
+
+	snprintf(entry.id, sizeof(entry.id), "s%u", number);
+	CU_ASSERT_EQUAL(book_get(book, &store.port, &entry, &arena, &season), ERR_OK);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(season);
+	CU_ASSERT_STRING_EQUAL(season->id, entry.id);
+	CU_ASSERT_EQUAL(season->revision, revision);
+	return season;
+}
+
+static void
+test_read_once_a_revision(void)
+{
+	open_book();
+	const struct season *first = get(1, 5);
+
+	CU_ASSERT_PTR_EQUAL(get(1, 5), first);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 1);
+	get(2, 5);
+	CU_ASSERT_PTR_EQUAL(get(1, 5), first);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 2);
+	get(1, 6);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 3);
+	close_book();
+}
+
+/* A failure leaves what was there. */
+static void
+test_failures(void)
+{
+	const struct season_entry entry = {.id = "s1", .revision = 6};
+	const struct season *season = NULL;
+
+	open_book();
+	const struct season *first = get(1, 5);
+
+	store.unreadable_season = "s1";
+	CU_ASSERT_EQUAL(book_get(book, &store.port, &entry, &arena, &season), ERR_INTERNAL);
+	faults.only = CALL_DOCUMENT;
+	faults.fault = FAULT_UNAVAILABLE;
+	CU_ASSERT_EQUAL(book_get(book, &store.port, &entry, &arena, &season), ERR_STORE_UNAVAILABLE);
+	CU_ASSERT_PTR_NULL(season);
+	CU_ASSERT_PTR_EQUAL(get(1, 5), first);
+	close_book();
+}
+
+/*
+ * Over a process's life there are more seasons than a book has places, and revisions change: what is replaced stays
+ * good until the turn ends (the sanitizer sees it if it does not).
+ */
+static void
+test_replaced_is_good_until_the_turn_ends(void)
+{
+	static const struct season *borrowed[DIRECTORY_SEASONS_MAX];
+	char id[16];
+
+	open_book();
+	for (unsigned turn = 0; turn < 3; turn++) {
+		book_begin_turn(book);
+		for (unsigned i = 0; i < DIRECTORY_SEASONS_MAX; i++)
+			borrowed[i] = get(i, 1);
+		for (unsigned i = 0; i < 3; i++)
+			get(DIRECTORY_SEASONS_MAX + i, 1);
+		get(9, 2);
+		for (unsigned i = 0; i < DIRECTORY_SEASONS_MAX; i++) {
+			snprintf(id, sizeof(id), "s%u", i);
+			CU_ASSERT_STRING_EQUAL(borrowed[i]->id, id);
+			CU_ASSERT_EQUAL(borrowed[i]->revision, 1);
+		}
+	}
+	close_book();
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"read once a revision", test_read_once_a_revision},
+		{"failures", test_failures},
+		{"what is replaced is good until the turn ends", test_replaced_is_good_until_the_turn_ends},
+		CU_TEST_INFO_NULL,
+	};
+
+	log_set_level(LOG_ERROR);
+	arena_init(&arena);
+	int status = tap_main("service/book", tests);
+
+	book_free(NULL);
+	arena_release(&arena);
+	return status;
+}

@@ -1,0 +1,947 @@
+/*
+ * Granting XP, on a store and a cache in memory: the order of the calls, what each fault at each of them comes to, and
+ * over random histories that every acknowledged grant is there exactly once and no reader sees what was before it.
+ */
+#include <limits.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fake_service.h"
+#include "random_season.h"
+#include "tap.h"
+
+enum { ATTEMPTS = 8, MOST = 64 };
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+static struct fake_service fake;
+static uint64_t seed;
+
+static void
+open_fake(bool cache_on)
+{
+	fake_service_init(&fake, cache_on, MOST);
+}
+
+/* Ends a test: nothing was broken, and what is stored adds up. */
+static void
+close_fake(void)
+{
+	fake_store_check(&fake.store);
+	if (fake.faults.broken[0])
+		printf("# %s\n", fake.faults.broken);
+	CU_ASSERT_STRING_EQUAL(fake.faults.broken, "");
+	fake_service_release(&fake);
+}
+
+static void
+expect_trace(const char *trace)
+{
+	if (strcmp(fake.faults.trace, trace) != 0)
+		printf("# got:  %s\n# want: %s\n", fake.faults.trace, trace);
+	CU_ASSERT_STRING_EQUAL(fake.faults.trace, trace);
+}
+
+static void
+restart(void)
+{
+	fake_faults_restart(&fake.faults);
+}
+
+/* The definition is read once; from then on traces are without it. */
+static void
+warm_up(void)
+{
+	fake_service_give(&fake, "warm", "s1", "w", 1);
+	fake_service_give(&fake, "warm", "s2", "w", 1);
+	restart();
+}
+
+static void
+expect_player(const char *player, const char *season, uint64_t xp, uint64_t revision)
+{
+	const struct fake_player *stored = fake_store_player(&fake.store, str_from(player), season);
+
+	CU_ASSERT_EQUAL(stored ? stored->xp : 0, xp);
+	CU_ASSERT_EQUAL(stored ? stored->revision : 0, revision);
+}
+
+/* What the cache holds in epoch 2: '-' is nothing. */
+static void
+expect_cached(const char *player, const char *season, char kind, uint64_t revision)
+{
+	const struct fake_entry *entry = fake_cache_entry(&fake.cache, 2, str_from(player), season);
+
+	CU_ASSERT_EQUAL(entry ? entry->kind : '-', kind);
+	CU_ASSERT_EQUAL(entry ? entry->revision : 0, revision);
+}
+
+static void
+test_one_grant(void)
+{
+	open_fake(true);
+	const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 120);
+
+	expect_trace("view document begin view lock save fence commit view confirm");
+	CU_ASSERT_EQUAL(grant->err, ERR_OK);
+	CU_ASSERT_FALSE(grant->replayed);
+	CU_ASSERT(grant->row.effect.xp_before == 0 && grant->row.effect.xp_after == 120);
+	CU_ASSERT(grant->row.effect.tier_before == 0 && grant->row.effect.tier_after == 1);
+	CU_ASSERT_EQUAL(grant->row.revision, 1);
+	CU_ASSERT_EQUAL(grant->row.granted_at_ms, FAKE_NOW_MS);
+	CU_ASSERT(str_equal(grant->row.unlocked, STR("0-1")));
+	expect_player("p", "s1", 120, 1);
+	expect_cached("p", "s1", 'V', 1);
+	CU_ASSERT_STRING_EQUAL(fake_cache_entry(&fake.cache, 2, STR("p"), "s1")->body, "p s1 1 120");
+	CU_ASSERT_EQUAL(fake_cache_entry(&fake.cache, 2, STR("p"), "s1")->season_revision, FAKE_SEASON_REVISION);
+	close_fake();
+}
+
+static void
+test_cache_off_and_settled(void)
+{
+	open_fake(false);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	expect_trace("view document begin lock save commit");
+	CU_ASSERT_EQUAL(fake.cache.entry_count, 0);
+	restart();
+	CU_ASSERT_TRUE(fake_service_give(&fake, "p", "s1", "k", 10)->replayed);
+	expect_trace("view begin lock save rollback begin lock find rollback");
+	close_fake();
+}
+
+/* A replay is an acknowledgement, too: it is confirmed, and gives the first answer. */
+static void
+test_replay(void)
+{
+	open_fake(true);
+	struct uuid first = fake_service_give(&fake, "p", "s1", "k", 10)->row.id;
+
+	fake_service_give(&fake, "p", "s1", "other", 500);
+	fake_cache_evict(&fake.cache, 0);
+	restart();
+	const struct grant_command *again = fake_service_give(&fake, "p", "s1", "k", 10);
+
+	expect_trace("view begin view lock save rollback begin view lock find rollback view confirm");
+	CU_ASSERT_EQUAL(again->err, ERR_OK);
+	CU_ASSERT_TRUE(again->replayed);
+	CU_ASSERT_EQUAL(memcmp(&again->row.id, &first, sizeof(first)), 0);
+	CU_ASSERT(again->row.revision == 1 && again->row.effect.xp_after == 10);
+	expect_player("p", "s1", 510, 2);
+	expect_cached("p", "s1", 'T', 2);
+	close_fake();
+}
+
+static void
+test_reused_key(void)
+{
+	open_fake(true);
+	fake_service_give(&fake, "p", "s1", "k", 10);
+	const struct grant_command *other = fake_service_give(&fake, "p", "s1", "k", 11);
+
+	CU_ASSERT_EQUAL(other->err, ERR_IDEMPOTENCY_KEY_REUSED);
+	CU_ASSERT_EQUAL(other->row.amount, 11);
+	expect_player("p", "s1", 10, 1);
+	/* The same key of another player, or in another season, is another key. */
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "q", "s1", "k", 11)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s2", "k", 12)->err, ERR_OK);
+	close_fake();
+}
+
+static void
+test_twins_in_one_turn(void)
+{
+	open_fake(true);
+	fake_service_begin(&fake);
+	const struct grant_command *first = fake_service_grant(&fake, "p", "s1", "k", 10);
+	const struct grant_command *between = fake_service_grant(&fake, "p", "s1", "x", 5);
+	const struct grant_command *twin = fake_service_grant(&fake, "p", "s1", "k", 10);
+	const struct grant_command *reuse = fake_service_grant(&fake, "p", "s1", "k", 11);
+
+	fake_service_run(&fake);
+	CU_ASSERT(first->err == ERR_OK && !first->replayed && first->row.revision == 1);
+	CU_ASSERT(between->err == ERR_OK && between->row.revision == 2 && between->row.effect.xp_after == 15);
+	CU_ASSERT(twin->err == ERR_OK && twin->replayed && twin->row.revision == 1);
+	CU_ASSERT_EQUAL(memcmp(&twin->row.id, &first->row.id, sizeof(twin->row.id)), 0);
+	CU_ASSERT_EQUAL(reuse->err, ERR_IDEMPOTENCY_KEY_REUSED);
+	expect_player("p", "s1", 15, 2);
+	expect_cached("p", "s1", 'V', 2);
+	close_fake();
+}
+
+/* The first of two twins is refused: the second stands for itself. */
+static void
+test_twin_of_a_refused_one(void)
+{
+	open_fake(true);
+	fake_service_begin(&fake);
+	struct grant_command *early = fake_service_grant(&fake, "p", "s1", "k", 10);
+	const struct grant_command *right = fake_service_grant(&fake, "p", "s1", "k", 10);
+
+	early->row.occurred_at_ms = -1;
+	fake_service_run(&fake);
+	CU_ASSERT_EQUAL(early->err, ERR_SEASON_NOT_ACTIVE);
+	CU_ASSERT(right->err == ERR_OK && !right->replayed);
+	expect_player("p", "s1", 10, 1);
+	close_fake();
+}
+
+static void
+test_players_and_seasons_share_a_transaction(void)
+{
+	open_fake(true);
+	warm_up();
+	fake_service_begin(&fake);
+	/* Not in the order in which rows are locked. */
+	const struct grant_command *grants[] = {
+		fake_service_grant(&fake, "q", "s2", "k", 1),   fake_service_grant(&fake, "p", "s2", "k", 20),
+		fake_service_grant(&fake, "q", "s1", "k", 300), fake_service_grant(&fake, "p", "s1", "k", 40),
+		fake_service_grant(&fake, "q", "s2", "l", 5),
+	};
+
+	fake_service_run(&fake);
+	expect_trace("view begin view lock save fence commit view confirm");
+	for (size_t i = 0; i < COUNT_OF(grants); i++)
+		CU_ASSERT_EQUAL(grants[i]->err, ERR_OK);
+	expect_player("p", "s1", 40, 1);
+	expect_player("q", "s1", 300, 1);
+	expect_player("p", "s2", 20, 1);
+	expect_player("q", "s2", 6, 2);
+	expect_cached("q", "s2", 'V', 2);
+	expect_cached("p", "s1", 'V', 1);
+	close_fake();
+}
+
+static void
+test_share_of_a_transaction(void)
+{
+	fake_service_init(&fake, true, 2);
+	fake_service_begin(&fake);
+	for (int i = 0; i < 5; i++)
+		fake_service_grant(&fake, "p", "s1", i % 2 ? "odd" : "even", 7);
+	fake_service_run(&fake);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_BEGIN), 5);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_COMMIT), 1);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_CONFIRM), 3);
+	expect_player("p", "s1", 14, 2);
+	close_fake();
+}
+
+static void
+test_refused_beside_granted(void)
+{
+	open_fake(true);
+	fake_service_begin(&fake);
+	const struct grant_command *over = fake_service_grant(&fake, "p", "over", "k", 10);
+	const struct grant_command *zero = fake_service_grant(&fake, "p", "s1", "z", 0);
+	const struct grant_command *much = fake_service_grant(&fake, "p", "s1", "m", XP_GRANT_MAX + 1);
+	const struct grant_command *good = fake_service_grant(&fake, "p", "s1", "k", 10);
+
+	fake_service_run(&fake);
+	CU_ASSERT_EQUAL(over->err, ERR_SEASON_NOT_ACTIVE);
+	CU_ASSERT_EQUAL(zero->err, ERR_INVALID_FIELD);
+	CU_ASSERT_EQUAL(much->err, ERR_INVALID_FIELD);
+	CU_ASSERT(good->err == ERR_OK && good->row.revision == 1);
+	expect_player("p", "over", 0, 0);
+	expect_player("p", "s1", 10, 1);
+	close_fake();
+}
+
+static void
+test_nothing_to_commit_is_rolled_back(void)
+{
+	open_fake(true);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "over", "k", 10)->err, ERR_SEASON_NOT_ACTIVE);
+	expect_trace("view document begin view lock rollback begin view lock find rollback view confirm");
+	CU_ASSERT_EQUAL(fake.store.player_count, 0);
+	close_fake();
+}
+
+/* A clock that was set back does not make a row older. */
+static void
+test_updated_at_never_goes_back(void)
+{
+	open_fake(true);
+	fake_service_give(&fake, "p", "s1", "a", 1);
+	fake.now_ms -= 1000;
+	fake_service_give(&fake, "p", "s1", "b", 1);
+	CU_ASSERT_EQUAL(fake_store_player(&fake.store, STR("p"), "s1")->updated_at_ms, FAKE_NOW_MS);
+	close_fake();
+}
+
+/* The whole transaction again, from the locks on: what was worked out from the old rows is forgotten. */
+static void
+test_retry_at_each_store_call(void)
+{
+	static const struct {
+		enum fake_call call;
+		const char *before;
+	} cases[] = {
+		{CALL_BEGIN, "view begin "},
+		{CALL_LOCK, "view begin view lock rollback "},
+		{CALL_SAVE, "view begin view lock save rollback "},
+		{CALL_COMMIT, "view begin view lock save fence commit "},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		char trace[256];
+
+		open_fake(true);
+		warm_up();
+		fake.faults.only = cases[i].call;
+		fake.faults.fault = FAULT_RETRY;
+		const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 10);
+
+		snprintf(trace, sizeof(trace), "%sbegin view lock save fence commit view confirm", cases[i].before);
+		expect_trace(trace);
+		CU_ASSERT(grant->err == ERR_OK && !grant->replayed && grant->row.revision == 1);
+		expect_player("p", "s1", 10, 1);
+		close_fake();
+	}
+}
+
+/* Having seen a known key, a transaction that is tried again goes on looking. */
+static void
+test_retry_of_a_replay(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.faults.only = CALL_FIND;
+	fake.faults.fault = FAULT_RETRY;
+	CU_ASSERT_TRUE(fake_service_give(&fake, "warm", "s1", "w", 1)->replayed);
+	expect_trace("view begin view lock save rollback begin view lock find rollback begin view lock find rollback "
+		     "view confirm");
+	close_fake();
+}
+
+/* The ledger is asked before a refusal: what was granted before the season ended is still answered as granted. */
+static void
+test_replay_of_what_would_be_refused(void)
+{
+	open_fake(true);
+	struct uuid first = fake_service_give(&fake, "p", "s1", "k", 10)->row.id;
+
+	fake.now_ms = 93000;
+	fake_service_begin(&fake);
+	struct grant_command *again = fake_service_grant(&fake, "p", "s1", "k", 10);
+	const struct grant_command *late = fake_service_grant(&fake, "p", "s1", "late", 10);
+
+	again->row.occurred_at_ms = FAKE_NOW_MS;
+	fake_service_run(&fake);
+	CU_ASSERT(again->err == ERR_OK && again->replayed);
+	CU_ASSERT_EQUAL(memcmp(&again->row.id, &first, sizeof(first)), 0);
+	CU_ASSERT_EQUAL(late->err, ERR_SEASON_NOT_ACTIVE);
+	expect_player("p", "s1", 10, 1);
+	close_fake();
+}
+
+static void
+test_retries_end(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.faults.only = CALL_SAVE;
+	fake.faults.fault = FAULT_RETRY;
+	fake.faults.stays = true;
+	enum err err = fake_service_give(&fake, "p", "s1", "k", 10)->err;
+
+	CU_ASSERT(err == ERR_STORE_RETRY || err == ERR_STORE_UNAVAILABLE);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_BEGIN), ATTEMPTS);
+	expect_player("p", "s1", 0, 0);
+	close_fake();
+}
+
+static void
+test_unavailable_is_not_retried(void)
+{
+	static const enum fake_call calls[] = {CALL_BEGIN, CALL_LOCK, CALL_SAVE, CALL_COMMIT, CALL_DOCUMENT};
+
+	for (size_t i = 0; i < COUNT_OF(calls); i++) {
+		open_fake(true);
+		fake.faults.only = calls[i];
+		fake.faults.fault = FAULT_UNAVAILABLE;
+		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_STORE_UNAVAILABLE);
+		CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_BEGIN), calls[i] != CALL_DOCUMENT);
+		expect_player("p", "s1", 0, 0);
+		close_fake();
+	}
+}
+
+/* The connection is lost at COMMIT: the ledger tells, once the rows are locked again. */
+static void
+test_outcome_unknown(void)
+{
+	static const struct {
+		enum fake_fault fault;
+		const char *rest;
+	} cases[] = {
+		{FAULT_COMMITTED, "begin view lock find rollback view confirm"},
+		{FAULT_VANISHED, "begin view lock find save fence commit view confirm"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		char trace[256];
+
+		open_fake(true);
+		warm_up();
+		fake.faults.only = CALL_COMMIT;
+		fake.faults.fault = cases[i].fault;
+		const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 10);
+
+		snprintf(trace, sizeof(trace), "view begin view lock save fence commit %s", cases[i].rest);
+		expect_trace(trace);
+		/* It is this call's own grant that was found: not a replay. */
+		CU_ASSERT(grant->err == ERR_OK && !grant->replayed);
+		CU_ASSERT(grant->row.revision == 1 && grant->row.effect.xp_after == 10);
+		expect_player("p", "s1", 10, 1);
+		close_fake();
+	}
+}
+
+static void
+test_only_the_guilty_fails(void)
+{
+	static const char *const sources[] = {"poison", "stuck"};
+
+	for (size_t guilty = 0; guilty < 2 * 5; guilty++) {
+		open_fake(true);
+		fake_service_begin(&fake);
+		struct grant_command *grants[] = {
+			fake_service_grant(&fake, "a", "s1", "k", 10), fake_service_grant(&fake, "b", "s1", "k", 10),
+			fake_service_grant(&fake, "b", "s1", "l", 10), fake_service_grant(&fake, "c", "s2", "k", 10),
+			fake_service_grant(&fake, "d", "s2", "k", 10),
+		};
+
+		grants[guilty % 5]->row.source = str_from(sources[guilty / 5]);
+		fake_service_run(&fake);
+		for (size_t i = 0; i < COUNT_OF(grants); i++)
+			CU_ASSERT_EQUAL(grants[i]->err == ERR_OK, i != guilty % 5);
+		CU_ASSERT(guilty >= 5 || grants[guilty % 5]->err == ERR_INTERNAL);
+		CU_ASSERT_EQUAL(fake.store.ledger_count, 4);
+		close_fake();
+	}
+}
+
+static void
+test_unreadable_season_fails_alone(void)
+{
+	open_fake(true);
+	fake.store.unreadable_season = "s2";
+	fake_service_begin(&fake);
+	const struct grant_command *good = fake_service_grant(&fake, "a", "s1", "k", 10);
+	const struct grant_command *bad = fake_service_grant(&fake, "a", "s2", "k", 10);
+
+	fake_service_run(&fake);
+	CU_ASSERT_EQUAL(good->err, ERR_OK);
+	CU_ASSERT_EQUAL(bad->err, ERR_INTERNAL);
+	expect_player("a", "s1", 10, 1);
+	close_fake();
+}
+
+/* Redis refuses the fence: nobody may trust the cache any more before this commits. */
+static void
+test_fence_refused(void)
+{
+	static const enum fake_fault faults[] = {FAULT_LOST, FAULT_UNHEARD, FAULT_HALF};
+
+	for (size_t i = 0; i < COUNT_OF(faults); i++) {
+		open_fake(true);
+		warm_up();
+		fake.faults.only = CALL_FENCE;
+		fake.faults.fault = faults[i];
+		int64_t before_ms = clock_boot_ms();
+
+		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+		expect_trace("view begin view lock save fence unfence rollback switch_off gate settle "
+			     "begin lock save commit");
+		CU_ASSERT_FALSE(fake.store.gate.enabled);
+		CU_ASSERT_TRUE(clock_boot_ms() - before_ms >= 550);
+		expect_player("p", "s1", 10, 1);
+		restart();
+		before_ms = clock_boot_ms();
+		/* Who finds it off waits for nothing. */
+		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "l", 10)->err, ERR_OK);
+		expect_trace("view begin lock save commit");
+		CU_ASSERT_EQUAL(clock_boot_ms(), before_ms);
+		close_fake();
+	}
+}
+
+static void
+test_confirmation_refused(void)
+{
+	static const enum fake_fault faults[] = {FAULT_LOST, FAULT_UNHEARD, FAULT_HALF};
+
+	for (size_t i = 0; i < COUNT_OF(faults); i++) {
+		open_fake(true);
+		warm_up();
+		fake.faults.only = CALL_CONFIRM;
+		fake.faults.fault = faults[i];
+		const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 10);
+
+		CU_ASSERT(grant->err == ERR_OK && !grant->replayed);
+		expect_trace("view begin view lock save fence commit view confirm switch_off gate settle");
+		CU_ASSERT(!fake.store.gate.enabled && fake.store.gate.settled);
+		expect_player("p", "s1", 10, 1);
+		close_fake();
+	}
+}
+
+/* The lease is looked at again after COMMIT: a writer that slept must not confirm in a cache it may not trust. */
+static void
+test_lease_lapsed_before_confirmation(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.faults.at = 7; /* the third view */
+	fake.faults.fault = FAULT_LOST;
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	expect_trace("view begin view lock save fence commit view switch_off gate settle");
+	CU_ASSERT_TRUE(fake.faults.struck);
+	close_fake();
+}
+
+/* Committed, but neither confirmed nor the cache turned off: this must not be called a success. The repeat is a replay.
+ */
+static void
+test_never_answered_unconfirmed(void)
+{
+	static const enum fake_call calls[] = {CALL_SWITCH_OFF, CALL_GATE, CALL_SETTLE};
+
+	for (size_t i = 0; i < COUNT_OF(calls); i++) {
+		open_fake(true);
+		warm_up();
+		fake_service_begin(&fake);
+		const struct grant_command *grant = fake_service_grant(&fake, "p", "s1", "k", 10);
+
+		fake.cache.confirms_fail = true;
+		fake.faults.only = calls[i];
+		fake.faults.fault = FAULT_UNAVAILABLE;
+		fake_service_run(&fake);
+		CU_ASSERT_EQUAL(grant->err, ERR_STORE_UNAVAILABLE);
+		CU_ASSERT_TRUE(fake.faults.struck);
+		expect_player("p", "s1", 10, 1);
+		grant = fake_service_give(&fake, "p", "s1", "k", 10);
+		CU_ASSERT(grant->err == ERR_OK && grant->replayed);
+		CU_ASSERT(!fake.store.gate.enabled && fake.store.gate.settled);
+		expect_player("p", "s1", 10, 1);
+		close_fake();
+	}
+}
+
+/* A change of cache_control that old leases may outlive: wait until none can. */
+static void
+test_gate_not_settled(void)
+{
+	open_fake(true);
+	warm_up();
+	fake_store_set_gate(&fake.store, 3, true, fake_run_id);
+	int64_t before_ms = clock_boot_ms();
+
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	expect_trace("view begin rollback gate settle begin view lock save fence commit view confirm");
+	CU_ASSERT_TRUE(clock_boot_ms() - before_ms >= 550);
+	CU_ASSERT_PTR_NOT_NULL(fake_cache_entry(&fake.cache, 3, STR("p"), "s1"));
+	close_fake();
+}
+
+/* The cache is on and settled, but this host's lease is only just due. */
+static void
+test_no_lease_at_first(void)
+{
+	open_fake(true);
+	fake.cache.frozen_until_boot_ms = clock_boot_ms() + 100;
+	int64_t before_ms = clock_boot_ms();
+
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 0);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 1);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_CONFIRM), 1);
+	CU_ASSERT_TRUE(clock_boot_ms() - before_ms < 250);
+	expect_cached("p", "s1", 'V', 1);
+	close_fake();
+}
+
+/* It never comes: off, for everybody. */
+static void
+test_no_lease_ever(void)
+{
+	open_fake(true);
+	fake.cache.frozen_until_boot_ms = INT64_MAX;
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 1);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 0);
+	CU_ASSERT_FALSE(fake.store.gate.enabled);
+	close_fake();
+}
+
+/* A lease of the epoch before is none for this one. */
+static void
+test_lease_of_another_epoch(void)
+{
+	open_fake(true);
+	warm_up();
+	fake_store_set_gate(&fake.store, 3, true, fake_run_id);
+	fake_store_settle(&fake.store);
+	fake.cache.frozen_until_boot_ms = INT64_MAX;
+	fake.cache.lease_until_boot_ms = INT64_MAX;
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 0);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 1);
+	close_fake();
+}
+
+static void
+test_other_redis(void)
+{
+	open_fake(true);
+	fake.cache.run_id[0] = 'f';
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	expect_trace("view document begin view rollback reaches switch_off gate settle begin lock save commit");
+	close_fake();
+}
+
+/* Another server answers in the database's place: the cache may know of commits that this one has lost. */
+static void
+test_other_database(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.store.gate.same_database = false;
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	expect_trace("view begin rollback switch_off gate settle begin lock save commit");
+	close_fake();
+}
+
+/* Hits that are served without the database's word are no ground for a writer. */
+static void
+test_unconfirmed_lease_is_none(void)
+{
+	open_fake(true);
+	fake.cache.unconfirmed = true;
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 0);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 1);
+	close_fake();
+}
+
+/* Random histories. */
+
+enum { TURNS = 10, KEYS = 6, HISTORIES = 40, STORMS = 1500 };
+
+static const char *const players[] = {"a", "b", "c"};
+static const char *const seasons[] = {"s1", "s2", "over"};
+
+struct asked {
+	const struct grant_command *command;
+	const char *player;
+	const char *season;
+};
+
+struct history {
+	uint64_t random;
+	uint64_t acknowledged[COUNT_OF(players)][COUNT_OF(seasons)]; /* revisions; only ever up */
+	unsigned failures_allowed;
+};
+
+static void
+random_grant(struct history *history, struct asked *asked)
+{
+	uint64_t *random = &history->random;
+	uint64_t key = random_below(random, KEYS);
+	char text[8];
+
+	snprintf(text, sizeof(text), "k%llu", (unsigned long long)key);
+	asked->player = players[random_below(random, COUNT_OF(players))];
+	asked->season = seasons[random_below(random, 8) ? random_below(random, 2) : 2];
+	/* Mostly the same request under the same key. */
+	asked->command = fake_service_grant(&fake, asked->player, asked->season, text,
+					    10 * (key + 1) + (random_below(random, 10) == 0));
+}
+
+/* What a document says is what the ledger says at its revision. */
+static void
+check_document(const struct progress_read *read, uint64_t at_least)
+{
+	uint64_t xp = 0;
+	char body[FAKE_BODY_MAX];
+
+	for (size_t i = 0; i < fake.store.ledger_count; i++) {
+		const struct grant_row *row = &fake.store.ledger[i];
+
+		if (str_equal(row->player, read->player) && strcmp(row->season, read->season->id) == 0 &&
+		    row->revision == read->revision)
+			xp = row->effect.xp_after;
+	}
+	snprintf(body, sizeof(body), "%.*s %s %llu %llu", STR_ARGS(read->player), read->season->id,
+		 (unsigned long long)read->revision, (unsigned long long)xp);
+	if (!str_equal(read->body, str_from(body)))
+		fake_broken(&fake.faults, "document \"%.*s\", the ledger says \"%s\"", STR_ARGS(read->body), body);
+	if (read->revision < at_least)
+		fake_broken(&fake.faults, "a stale read: %s, revision %llu was acknowledged", body,
+			    (unsigned long long)at_least);
+}
+
+static void
+check_granted(const struct grant_command *command, const struct grant_row *row)
+{
+	if (!row) {
+		fake_broken(&fake.faults, "an acknowledged grant is lost");
+	} else if (memcmp(row->request_hash, command->row.request_hash, sizeof(row->request_hash)) != 0 ||
+		   memcmp(&row->id, &command->row.id, sizeof(row->id)) != 0 || row->revision != command->row.revision ||
+		   row->effect.xp_after != command->row.effect.xp_after ||
+		   !str_equal(row->unlocked, command->row.unlocked)) {
+		fake_broken(&fake.faults, "a grant's answer is not what the ledger says");
+	}
+}
+
+/* The answer of a grant against the ledger; own: it is this command that made it. */
+static void
+check_answer(struct history *history, const struct asked *asked, bool own)
+{
+	const struct grant_command *command = asked->command;
+	const struct grant_row *row =
+		fake_store_grant(&fake.store, command->row.player, asked->season, command->row.idempotency_key);
+
+	switch (command->err) {
+	case ERR_OK:
+		check_granted(command, row);
+		if (command->replayed == own)
+			fake_broken(&fake.faults, "replayed is told wrongly");
+		break;
+	case ERR_IDEMPOTENCY_KEY_REUSED:
+		if (!row || memcmp(row->request_hash, command->row.request_hash, sizeof(row->request_hash)) == 0)
+			fake_broken(&fake.faults, "called a reuse without being one");
+		break;
+	case ERR_SEASON_NOT_ACTIVE:
+		if (strcmp(asked->season, "over") != 0 || row)
+			fake_broken(&fake.faults, "refused without reason");
+		break;
+	default:
+		if (history->failures_allowed-- == 0)
+			fake_broken(&fake.faults, "failed with %s", err_code(command->err));
+	}
+}
+
+/* No value that a reader may trust is older than what was acknowledged. */
+static void
+check_cache(struct history *history, size_t player, size_t season)
+{
+	const struct write_gate *gate = &fake.store.gate;
+	const struct fake_entry *entry =
+		fake_cache_entry(&fake.cache, gate->epoch, str_from(players[player]), seasons[season]);
+
+	if (gate->enabled && entry && entry->kind != 'L' && entry->revision < history->acknowledged[player][season])
+		fake_broken(&fake.faults, "%c%llu is left where %llu was acknowledged", entry->kind,
+			    (unsigned long long)entry->revision,
+			    (unsigned long long)history->acknowledged[player][season]);
+}
+
+static void
+acknowledge(struct history *history, const struct asked *asked)
+{
+	for (size_t p = 0; p < COUNT_OF(players); p++)
+		for (size_t s = 0; s < COUNT_OF(seasons); s++)
+			if (asked->command->err == ERR_OK && asked->player == players[p] &&
+			    asked->season == seasons[s] && history->acknowledged[p][s] < asked->command->row.revision)
+				history->acknowledged[p][s] = asked->command->row.revision;
+}
+
+/* What happens between turns: evictions, Redis or the steward away, a new epoch. */
+static void
+random_event(struct history *history)
+{
+	uint64_t *random = &history->random;
+	const struct write_gate *gate = &fake.store.gate;
+
+	fake.cache.gone = random_below(random, 12) == 0;
+	fake.cache.frozen_until_boot_ms =
+		random_below(random, 10) == 0 ? clock_boot_ms() + (int64_t)random_below(random, 900) : 0;
+	if (random_below(random, 3) == 0)
+		fake_cache_evict(&fake.cache, random_next(random));
+	clock_sleep_ms((int64_t)random_below(random, 300));
+	if (!gate->enabled && gate->settled && random_below(random, 2)) {
+		fake_store_set_gate(&fake.store, gate->epoch + 1, true, fake_run_id);
+		if (random_below(random, 2)) {
+			clock_sleep_ms(550);
+			fake_store_settle(&fake.store);
+		}
+	}
+}
+
+/*
+ * Did this command make the grant that it was answered with? Of those that name it the first, if it was made in this
+ * turn and not by one that failed all the same: such a one keeps the id that it was given.
+ */
+static bool
+made_by(const struct asked *asked, size_t count, size_t i, int64_t now_ms)
+{
+	const struct grant_row *row = &asked[i].command->row;
+
+	for (size_t k = 0; k < count; k++) {
+		bool same = memcmp(&asked[k].command->row.id, &row->id, sizeof(row->id)) == 0;
+
+		if (same && k != i && (k < i || asked[k].command->err != ERR_OK))
+			return false;
+	}
+	return row->granted_at_ms == now_ms;
+}
+
+static void
+random_turn(struct history *history)
+{
+	struct asked asked[8];
+	const struct progress_read *reads[COUNT_OF(players)];
+	uint64_t at_least[COUNT_OF(players)];
+	size_t count = random_below(&history->random, COUNT_OF(asked) + 1);
+	size_t season = random_below(&history->random, 2);
+
+	fake_service_begin(&fake);
+	for (size_t i = 0; i < count; i++)
+		random_grant(history, &asked[i]);
+	for (size_t i = 0; i < COUNT_OF(players); i++) {
+		reads[i] = fake_service_read(&fake, players[i], seasons[season]);
+		at_least[i] = history->acknowledged[i][season];
+	}
+	fake_service_run(&fake);
+	for (size_t i = 0; i < count; i++) {
+		check_answer(history, &asked[i], made_by(asked, count, i, fake.turn.now_ms));
+		acknowledge(history, &asked[i]);
+	}
+	for (size_t i = 0; i < COUNT_OF(players); i++) {
+		if (reads[i]->err == ERR_OK)
+			check_document(reads[i], at_least[i]);
+		else if (history->failures_allowed-- == 0)
+			fake_broken(&fake.faults, "a read failed with %s", err_code(reads[i]->err));
+	}
+	for (size_t p = 0; p < COUNT_OF(players); p++)
+		for (size_t s = 0; s < COUNT_OF(seasons); s++)
+			check_cache(history, p, s);
+}
+
+/* The faults are set up before; returns true if nothing was broken. */
+static bool
+run_history(uint64_t from, unsigned failures_allowed)
+{
+	struct history history = {.random = from, .failures_allowed = failures_allowed};
+
+	for (int i = 0; i < TURNS; i++) {
+		random_event(&history);
+		random_turn(&history);
+	}
+	fake_store_check(&fake.store);
+	return fake.faults.broken[0] == '\0';
+}
+
+static bool
+run_with_fault(uint64_t from, unsigned at, enum fake_fault fault)
+{
+	fake_service_init(&fake, true, 1 + from % 5);
+	fake.faults.at = at;
+	fake.faults.fault = fault;
+	/* Nobody falls with a neighbour: an internal error can only hit a grant that is alone by then. */
+	bool good = run_history(from, fault == FAULT_UNAVAILABLE ? UINT_MAX : fault == FAULT_INTERNAL);
+
+	if (!good)
+		printf("# history %llu, fault %s at call %u: %s\n", (unsigned long long)from, fake_fault_name(fault),
+		       at, fake.faults.broken);
+	CU_ASSERT(fault == FAULT_NONE || fake.faults.struck);
+	return good;
+}
+
+/* One fault, of every kind, at every call of a history. */
+static bool
+every_fault_of(uint64_t from)
+{
+	static unsigned char sequence[FAKE_CALLS_MAX];
+	bool good = run_with_fault(from, FAKE_NOWHERE, FAULT_NONE);
+	unsigned calls = fake.faults.calls;
+
+	memcpy(sequence, fake.faults.sequence, sizeof(sequence));
+	fake_service_release(&fake);
+	for (unsigned at = 0; at < calls && at < FAKE_CALLS_MAX && good; at++) {
+		for (int fault = FAULT_NONE + 1; fault < FAULT_COUNT && good; fault++) {
+			if (!fake_fault_applies((enum fake_call)sequence[at], (enum fake_fault)fault))
+				continue;
+			good = run_with_fault(from, at, (enum fake_fault)fault);
+			fake_service_release(&fake);
+		}
+	}
+	return good;
+}
+
+static void
+test_every_fault_at_every_call(void)
+{
+	bool good = true;
+
+	for (unsigned i = 0; i < HISTORIES && good; i++)
+		good = every_fault_of(random_next(&seed));
+	CU_ASSERT_TRUE(good);
+}
+
+/* Many faults in one history. */
+static void
+test_storms(void)
+{
+	bool good = true;
+
+	for (unsigned i = 0; i < STORMS && good; i++) {
+		uint64_t from = random_next(&seed);
+		uint64_t random = from ^ 1;
+
+		fake_service_init(&fake, true, 1 + from % 5);
+		fake.faults.random = &random;
+		fake.faults.rarity = 2 + (unsigned)(from % 30);
+		good = run_history(from, UINT_MAX);
+		if (!good)
+			printf("# storm %llu: %s\n", (unsigned long long)from, fake.faults.broken);
+		fake_service_release(&fake);
+	}
+	CU_ASSERT_TRUE(good);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{"one grant: order of the calls, answer, cache", test_one_grant},
+		{"cache off and settled: no fence, no confirmation", test_cache_off_and_settled},
+		{"a replay gives the first answer, confirmed", test_replay},
+		{"a reused key", test_reused_key},
+		{"twins in one turn", test_twins_in_one_turn},
+		{"the twin of a refused grant", test_twin_of_a_refused_one},
+		{"players and seasons share a transaction", test_players_and_seasons_share_a_transaction},
+		{"a turn larger than a transaction", test_share_of_a_transaction},
+		{"refused beside granted", test_refused_beside_granted},
+		{"nothing to commit is rolled back", test_nothing_to_commit_is_rolled_back},
+		{"updated_at never goes back", test_updated_at_never_goes_back},
+		{"a retry at each call of the store", test_retry_at_each_store_call},
+		{"a retry of a replay", test_retry_of_a_replay},
+		{"a replay of what would be refused now", test_replay_of_what_would_be_refused},
+		{"retries end", test_retries_end},
+		{"an unavailable store is not asked again", test_unavailable_is_not_retried},
+		{"outcome of the commit unknown", test_outcome_unknown},
+		{"only the guilty fails", test_only_the_guilty_fails},
+		{"an unreadable season fails alone", test_unreadable_season_fails_alone},
+		{"fence refused: the cache goes off first", test_fence_refused},
+		{"confirmation refused: the cache goes off before the answer", test_confirmation_refused},
+		{"lease lapsed before the confirmation", test_lease_lapsed_before_confirmation},
+		{"never answered unconfirmed", test_never_answered_unconfirmed},
+		{"cache_control not settled", test_gate_not_settled},
+		{"no lease at first", test_no_lease_at_first},
+		{"no lease ever", test_no_lease_ever},
+		{"a lease of another epoch", test_lease_of_another_epoch},
+		{"another Redis", test_other_redis},
+		{"another database", test_other_database},
+		{"an unconfirmed lease is none for a writer", test_unconfirmed_lease_is_none},
+		{"every fault at every call of random histories", test_every_fault_at_every_call},
+		{"storms of faults", test_storms},
+		CU_TEST_INFO_NULL,
+	};
+
+	log_set_level(LOG_ERROR);
+	seed = tap_seed();
+	return tap_main("service/grants", tests);
+}
