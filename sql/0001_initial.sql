@@ -83,7 +83,7 @@ CREATE TABLE xp_grant (
   revision        BIGINT UNSIGNED NOT NULL,
   granted_at_ms   BIGINT NOT NULL,
   PRIMARY KEY (player_id, season_id, idempotency_key),
-  KEY ledger (player_id, season_id, grant_id)
+  KEY ledger (player_id, season_id, revision)
 ) ENGINE=InnoDB;
 
 -- The word of the database on the cache; one row. change_number counts its changes; settled means that every lease given

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Every problem code that the routes built so far can give: status, content type, the field at fault, instance, and the headers that
 # belong to it; and that nothing was changed by what was refused.
-use Test2::V0;
+use Test2::V0 '!call', '!check';
 use lib 't/lib';
 use Battlepass::Client;
 use Battlepass::Stack;
@@ -24,7 +24,7 @@ my $entry = { player => $player, amount => 5, source => 'match', idempotency_key
 my %seen;
 
 # [name, method, path, role or headers, body, status, code, pointer]
-sub check {
+sub refused {
     my (@cases) = @_;
     for my $case (@cases) {
         my ($name, $method, $path, $who, $body, $status, $code, $pointer) = @$case;
@@ -32,7 +32,7 @@ sub check {
         $headers{'Idempotency-Key'} //= fresh_key() if $path =~ m{players/[^/]+/xp-grants$} && $method eq 'POST';
         delete $headers{'Idempotency-Key'} if ($headers{'Idempotency-Key'} // '') eq 'none';
         my $rows = fingerprint($s);
-        my $answer = call($s, $method, $path, \%headers, $body);
+        my $answer = api($s, $method, $path, \%headers, $body);
         is_problem($answer, $status, $code, $name, defined $pointer ? (pointer => $pointer) : ());
         is(fingerprint($s), $rows, "$name: nothing changed");
         unlike($answer->{headers}{'cache-control'} // '', qr/public/, "$name: not for caches");
@@ -62,7 +62,7 @@ sub ask {
 
 subtest 'bodies that are no JSON' => sub {
     for my $make (\&post, \&many, \&ask) {
-        check(map { $make->($_->[0], $_->[1], 'malformed_json') } (
+        refused(map { $make->($_->[0], $_->[1], 'malformed_json') } (
             ['empty', ''], ['blank', '   '], ['truncated', '{"amount":5'], ['text after it', '{} x'], ['two values', '{}{}'],
             ['single quotes', "{'amount':5}"], ['a comment', '{} // no'], ['a trailing comma', '{"amount":5,}'], ['NaN', '{"amount":NaN}'],
             ['a plus sign', '{"amount":+5}'], ['a leading zero', '{"amount":05}'], ['a byte order mark', "\xef\xbb\xbf{}"],
@@ -71,7 +71,7 @@ subtest 'bodies that are no JSON' => sub {
 };
 
 subtest 'fields at fault' => sub {
-    check(
+    refused(
         post('no object', '[]', 'invalid_field', ''),
         post('a text', '"x"', 'invalid_field', ''),
         post('null', 'null', 'invalid_field', ''),
@@ -110,7 +110,7 @@ subtest 'fields at fault' => sub {
 };
 
 subtest 'paths, queries and headers at fault' => sub {
-    check(
+    refused(
         ['player with a space', 'GET', "$base/players/a%20b/progress", 'server', undef, 400, 'invalid_field', '/path/player'],
         ['player too long', 'GET', "$base/players/" . 'x' x 65 . '/progress', 'server', undef, 400, 'invalid_field', '/path/player'],
         ['me of a server', 'GET', "$base/players/me/progress", 'server', undef, 400, 'invalid_field', '/path/player'],
@@ -138,14 +138,14 @@ subtest 'tokens and roles' => sub {
     );
     for my $name (sort keys %calls) {
         my ($method, $path, $body) = @{ $calls{$name} };
-        check(
+        refused(
             ["$name: no token", $method, $path, {}, $body, 401, 'token_missing'],
             ["$name: an empty header", $method, $path, { Authorization => '' }, $body, 401, 'token_missing'],
             ["$name: no token at all", $method, $path, { Authorization => 'Bearer nonsense' }, $body, 401, 'token_invalid'],
             ["$name: expired", $method, $path, { Authorization => $expired }, $body, 401, 'token_expired'],
         );
     }
-    check(
+    refused(
         ['progress: another player', 'GET', "$own/progress", 'player p-2', undef, 403, 'not_your_data'],
         ['ledger: another player', 'GET', $grant, 'player p-2', undef, 403, 'not_your_data'],
         ['lookup: a player', 'POST', "$base/progress:lookup", "player $player", { players => [$player] }, 403, 'role_not_allowed'],
@@ -154,7 +154,7 @@ subtest 'tokens and roles' => sub {
             qw(player viewer support designer)),
     );
     # Who may not come in is not told what is inside.
-    check(
+    refused(
         ['no token, no such season', 'GET', '/v1/seasons/nowhere', {}, undef, 401, 'token_missing'],
         ['no token, no JSON', 'POST', $grant, {}, 'x', 401, 'token_missing'],
         ['wrong role, no JSON', 'POST', $grant, 'viewer', 'x', 403, 'role_not_allowed'],
@@ -168,8 +168,8 @@ subtest 'what is not there' => sub {
         ['POST', "/v1/seasons/nowhere/players/$player/xp-grants", $good], ['POST', '/v1/seasons/nowhere/xp-grants', { grants => [$entry] }],
         ['POST', '/v1/seasons/nowhere/progress:lookup', { players => [$player] }],
     );
-    check(map { ["$_->[0] $_->[1]", $_->[0], $_->[1], 'server', $_->[2], 404, 'season_not_found'] } @routes);
-    check(map { ["GET $_", 'GET', $_, 'server', undef, 404, 'no_such_route'] } '/', '/v1', '/v1/', '/v2/seasons', '/v1/nothing', "$base/", "$own",
+    refused(map { ["$_->[0] $_->[1]", $_->[0], $_->[1], 'server', $_->[2], 404, 'season_not_found'] } @routes);
+    refused(map { ["GET $_", 'GET', $_, 'server', undef, 404, 'no_such_route'] } '/', '/v1', '/v1/', '/v2/seasons', '/v1/nothing', "$base/", "$own",
         "$own/", "$own/progress/", "$own/progress/x", "$own/nothing", "$base/progress:nothing", "$base/players", '/v1/seasonss', '/V1/seasons');
 };
 
@@ -181,21 +181,21 @@ subtest 'methods' => sub {
     for my $path (sort keys %allow) {
         my %allowed = map { $_ => 1 } @{ $allow{$path} };
         for my $method (grep { !$allowed{$_} } qw(GET POST PUT DELETE PATCH OPTIONS)) {
-            check(["$method $path", $method, $path, 'admin', $method =~ /^P/ ? $good : undef, 405, 'method_not_allowed']);
-            my $answer = call($s, $method, $path, { $s->as('admin') }, $method =~ /^P/ ? $good : undef);
+            refused(["$method $path", $method, $path, 'admin', $method =~ /^P/ ? $good : undef, 405, 'method_not_allowed']);
+            my $answer = api($s, $method, $path, { $s->as('admin') }, $method =~ /^P/ ? $good : undef);
             is([ sort split /,\s*/, $answer->{headers}{allow} // '' ], $allow{$path}, "$method $path: what is allowed");
         }
     }
 };
 
 subtest 'conflicts' => sub {
-    check(
+    refused(
         ['a grant to a season that is over', 'POST', "/v1/seasons/over/players/$player/xp-grants", 'server', $good, 409, 'season_not_active'],
         ['the key of another grant', 'POST', $grant, { $s->as('server'), 'Idempotency-Key' => $taken }, $good, 422, 'idempotency_key_reused'],
     );
     publish_season($s, small_season('twin'));
     my $current = '/v1/seasons/current';
-    check(
+    refused(
         ['definition', 'GET', $current, 'server', undef, 409, 'season_ambiguous'],
         ['progress', 'GET', "$current/players/$player/progress", 'server', undef, 409, 'season_ambiguous'],
         ['grant', 'POST', "$current/players/$player/xp-grants", 'server', $good, 409, 'season_ambiguous'],
@@ -208,15 +208,15 @@ subtest 'conflicts' => sub {
 subtest 'bodies of another kind' => sub {
     my $text = JSON::PP::encode_json($good);
     for my $type ('text/plain', 'application/x-www-form-urlencoded', 'application/jsonp', 'application', 'multipart/form-data; boundary=x', '', 'json') {
-        check(["a body of '$type'", 'POST', $grant, { $s->as('server'), 'Content-Type' => $type }, $text, 415, 'not_json']);
+        refused(["a body of '$type'", 'POST', $grant, { $s->as('server'), 'Content-Type' => $type }, $text, 415, 'not_json']);
     }
     my %fine = (plain => 'application/json', charset => 'application/json; charset=utf-8', capitals => 'Application/JSON', tight => 'application/json;charset=UTF-8');
     for my $name (sort keys %fine) {
-        is(call($s, 'POST', $grant, { $s->as('server'), 'Idempotency-Key' => fresh_key(), 'Content-Type' => $fine{$name} }, $text)->{status}, 201, "$fine{$name} is JSON");
+        is(api($s, 'POST', $grant, { $s->as('server'), 'Idempotency-Key' => fresh_key(), 'Content-Type' => $fine{$name} }, $text)->{status}, 201, "$fine{$name} is JSON");
     }
     my $large = '{"amount":5,"source":"match"}' . ' ' x (1024 * 1024);
-    check(["a body of more than 1 MiB", 'POST', $grant, 'server', $large, 413, 'body_too_large']);
-    is(call($s, 'POST', $grant, { $s->as('server'), 'Idempotency-Key' => fresh_key() }, substr $large, 0, 1024 * 1024)->{status}, 201, '1 MiB is taken');
+    refused(["a body of more than 1 MiB", 'POST', $grant, 'server', $large, 413, 'body_too_large']);
+    is(api($s, 'POST', $grant, { $s->as('server'), 'Idempotency-Key' => fresh_key() }, substr $large, 0, 1024 * 1024)->{status}, 201, '1 MiB is taken');
 };
 
 subtest 'the database is away' => sub {
@@ -231,7 +231,7 @@ subtest 'the database is away' => sub {
     );
     for my $call (@calls) {
         my ($name, $method, $path, $body) = @$call;
-        my $answer = call($s, $method, $path, \%headers, $body);
+        my $answer = api($s, $method, $path, \%headers, $body);
         if ($name eq 'batch' && $answer->{status} == 200) {
             is([ @{ $answer->{json}{results}[0] }{qw(status code)} ], [ 'rejected', 'store_unavailable' ], 'batch: each entry says so');
             next;
@@ -240,10 +240,10 @@ subtest 'the database is away' => sub {
         like($answer->{headers}{'retry-after'}, qr/^[1-9]\d*$/, "$name: Retry-After");
         $seen{store_unavailable} = 1;
     }
-    is(call($s, 'GET', $base, { $s->as('server') })->{status}, 200, 'a definition is still answered');
+    is(api($s, 'GET', $base, { $s->as('server') })->{status}, 200, 'a definition is still answered');
     $s->start('mariadb');
     delete $s->{fingerprint_db};
-    ok($s->wait_until(10, sub { call($s, 'GET', $grant, { $s->as('server') })->{status} == 200 }), 'and when it is back');
+    ok($s->wait_until(10, sub { api($s, 'GET', $grant, { $s->as('server') })->{status} == 200 }), 'and when it is back');
     is(fingerprint($s), $rows, 'nothing changed');
 };
 

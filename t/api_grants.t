@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # XP grants, single and in batches, and the ledger: members, tiers crossed, idempotency, roles, order, filters and pages.
-use Test2::V0;
+use Test2::V0 '!call';
 use lib 't/lib';
 use Battlepass::Client;
 use Battlepass::Stack;
@@ -109,14 +109,14 @@ subtest 'who repeats does not matter, nor how the body is written' => sub {
     my $key = fresh_key();
     my $path = "/v1/seasons/$season/players/$player/xp-grants";
     my %headers = ('Idempotency-Key' => $key);
-    my $first = call($s, 'POST', $path, { $s->as('server'), %headers }, '{"amount":7,"source":"match","tags":["x"]}');
+    my $first = api($s, 'POST', $path, { $s->as('server'), %headers }, '{"amount":7,"source":"match","tags":["x"]}');
     is($first->{status}, 201, 'the first');
     for my $text ('{ "source" : "match", "tags":[ "x" ],"amount" : 7 }', '{"amount":7,"source":"m\u0061tch","tags":["x"]}') {
-        my $again = call($s, 'POST', $path, { $s->as('server', 'another-server'), %headers }, $text);
+        my $again = api($s, 'POST', $path, { $s->as('server', 'another-server'), %headers }, $text);
         is($again->{status}, 201, "$text: status");
         is($again->{body}, $first->{body}, "$text: the first answer");
     }
-    is(call($s, 'POST', "/v1/seasons/current/players/$player/xp-grants", { $s->as('server'), %headers },
+    is(api($s, 'POST', "/v1/seasons/current/players/$player/xp-grants", { $s->as('server'), %headers },
         '{"amount":7,"source":"match","tags":["x"]}')->{body}, $first->{body}, 'by the name current');
 };
 
@@ -278,9 +278,9 @@ subtest 'a batch: sizes, and what is no batch' => sub {
     my $path = "/v1/seasons/$season/xp-grants";
     is_problem(batch($s, []), 400, 'invalid_field', 'empty', pointer => '/grants');
     is_problem(batch($s, [ map { entry($player, 1) } 1 .. 501 ]), 400, 'invalid_field', '501', pointer => '/grants');
-    is_problem(call($s, 'POST', $path, { $s->as('server') }, { grants => {} }), 400, 'invalid_field', 'an object', pointer => '/grants');
-    is_problem(call($s, 'POST', $path, { $s->as('server') }, {}), 400, 'invalid_field', 'nothing', pointer => '/grants');
-    is_problem(call($s, 'POST', $path, { $s->as('server') }, { grants => [ entry($player, 1) ], more => 1 }), 400, 'unknown_field', 'more', pointer => '/more');
+    is_problem(api($s, 'POST', $path, { $s->as('server') }, { grants => {} }), 400, 'invalid_field', 'an object', pointer => '/grants');
+    is_problem(api($s, 'POST', $path, { $s->as('server') }, {}), 400, 'invalid_field', 'nothing', pointer => '/grants');
+    is_problem(api($s, 'POST', $path, { $s->as('server') }, { grants => [ entry($player, 1) ], more => 1 }), 400, 'unknown_field', 'more', pointer => '/more');
     is(statuses(batch($s, [ 1, undef, 'x', [], {}, { player => $player } ])), { rejected => 6 }, 'entries that are none are rejected one by one');
     is(statuses(batch($s, [ { player => $player, amount => 1, source => 'm' } ])), { rejected => 1 }, 'an entry without a key');
     is(fingerprint($s), $rows, 'nothing changed');
@@ -288,7 +288,7 @@ subtest 'a batch: sizes, and what is no batch' => sub {
 
 subtest 'the ledger: members, newest first' => sub {
     my $player = $s->fresh_player;
-    is(call($s, 'GET', "/v1/seasons/$season/players/$player/xp-grants", { $s->as('server') })->{json}, { items => [] }, 'empty');
+    is(api($s, 'GET', "/v1/seasons/$season/players/$player/xp-grants", { $s->as('server') })->{json}, { items => [] }, 'empty');
     my $occurred = iso_time(time - 3600);
     my @granted = map { grant($s, $player, 600, source => "s-$_", tags => ["t-$_", 'all'], occurred_at => $occurred)->{json} } 1 .. 5;
     my $items = ledger($s, $player);
@@ -309,20 +309,20 @@ subtest 'the ledger: who may read' => sub {
     grant($s, $player, 5);
     my $path = "/v1/seasons/$season/players/$player/xp-grants";
     for my $as (['server'], ['viewer'], ['support'], ['designer'], ['admin'], [player => $player]) {
-        my $answer = call($s, 'GET', $path, { $s->as(@$as) });
+        my $answer = api($s, 'GET', $path, { $s->as(@$as) });
         is([ $answer->{status}, scalar @{ $answer->{json}{items} // [] } ], [200, 1], "$as->[0]");
     }
-    is(call($s, 'GET', "/v1/seasons/$season/players/me/xp-grants", { $s->as(player => $player) })->{json}{items}[0]{amount}, 5, 'me');
-    is_problem(call($s, 'GET', $path, { $s->as(player => "$player-2") }), 403, 'not_your_data', 'another player');
-    is_problem(call($s, 'GET', $path, {}), 401, 'token_missing', 'nobody');
-    like(call($s, 'GET', $path, { $s->as('server') })->{headers}{'cache-control'}, qr/private|no-store/, 'not for shared caches');
+    is(api($s, 'GET', "/v1/seasons/$season/players/me/xp-grants", { $s->as(player => $player) })->{json}{items}[0]{amount}, 5, 'me');
+    is_problem(api($s, 'GET', $path, { $s->as(player => "$player-2") }), 403, 'not_your_data', 'another player');
+    is_problem(api($s, 'GET', $path, {}), 401, 'token_missing', 'nobody');
+    like(api($s, 'GET', $path, { $s->as('server') })->{headers}{'cache-control'}, qr/private|no-store/, 'not for shared caches');
 };
 
 subtest 'the ledger: pages' => sub {
     my $player = $s->fresh_player;
     batch($s, [ map { entry($player, $_) } 1 .. 230 ]);
     my $path = "/v1/seasons/$season/players/$player/xp-grants";
-    my $get = sub { return call($s, 'GET', "$path?$_[0]", { $s->as('server') }) };
+    my $get = sub { return api($s, 'GET', "$path?$_[0]", { $s->as('server') }) };
     my %sizes = ('' => 50, 'page_size=1' => 1, 'page_size=200' => 200, 'page_size=201' => 200, 'page_size=1000000' => 200, 'page_size=7' => 7);
     for my $query (sort keys %sizes) {
         is(scalar @{ $get->($query)->{json}{items} }, $sizes{$query}, "'$query' gives $sizes{$query}");
@@ -389,11 +389,11 @@ subtest 'the ledger: filters' => sub {
         is($amounts->($query), $expect, $query);
         is($amounts->($query, 2), $expect, "$query, in pages of 2") if @$expect > 2;
     }
-    my $answer = call($s, 'GET', "/v1/seasons/$season/players/$player/xp-grants?source=quest&page_size=1", { $s->as('server') });
+    my $answer = api($s, 'GET', "/v1/seasons/$season/players/$player/xp-grants?source=quest&page_size=1", { $s->as('server') });
     like($answer->{headers}{link}, qr/source=quest/, 'the Link keeps the filter');
     for my $bad ('from=yesterday', 'to=2026-13-01T00:00:00Z', 'from=', 'source=a%20b', 'source=%25', 'source=', 'tag=' . 'x' x 65) {
         my ($name) = $bad =~ /^(\w+)/;
-        is_problem(call($s, 'GET', "/v1/seasons/$season/players/$player/xp-grants?$bad", { $s->as('server') }), 400, 'invalid_field', $bad,
+        is_problem(api($s, 'GET', "/v1/seasons/$season/players/$player/xp-grants?$bad", { $s->as('server') }), 400, 'invalid_field', $bad,
             pointer => "/query/$name");
     }
 };

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # GET .../progress and POST progress:lookup: every member and header of the contract, who may read, and that a read writes
 # nothing.
-use Test2::V0;
+use Test2::V0 '!call';
 use lib 't/lib';
 use Battlepass::Client;
 use Battlepass::Stack;
@@ -23,7 +23,7 @@ sub rewards_to {
 
 sub lookup {
     my ($players, @as) = @_;
-    return call($s, 'POST', "/v1/seasons/$season/progress:lookup", { $s->as(@as ? @as : 'server') }, { players => $players });
+    return api($s, 'POST', "/v1/seasons/$season/progress:lookup", { $s->as(@as ? @as : 'server') }, { players => $players });
 }
 
 subtest 'a player who never earned anything' => sub {
@@ -170,14 +170,14 @@ subtest 'HEAD' => sub {
     for my $from ('store', 'cache') {
         my $path = "/v1/seasons/$season/players/$player/progress";
         $s->redis(DEL => cache_key($s, $player)) if $from eq 'store';
-        my $head = call($s, 'HEAD', $path, { $s->as('server') });
-        my $get = call($s, 'GET', $path, { $s->as('server') });
+        my $head = api($s, 'HEAD', $path, { $s->as('server') });
+        my $get = api($s, 'GET', $path, { $s->as('server') });
         is($head->{status}, 200, "$from: status");
         is(timing($head), $from, "$from: Server-Timing");
         is($head->{body}, '', "$from: no body");
         is($head->{headers}{$_}, $get->{headers}{$_}, "$from: $_ as for GET") for qw(content-length content-type etag cache-control);
         # A body after all would be taken for the next answer.
-        is(call($s, 'GET', '/livez', {})->{status}, 200, "$from: the connection is whole");
+        is(api($s, 'GET', '/livez', {})->{status}, 200, "$from: the connection is whole");
     }
 };
 
@@ -207,7 +207,7 @@ subtest 'who may read' => sub {
         is_problem(progress($s, $name, as => [player => substr $player, 0, -1]), 403, 'not_your_data', 'a prefix');
         is_problem(progress($s, $name, as => [player => uc $player]), 403, 'not_your_data', 'other letter case') if $player ne uc $player;
     }
-    is_problem(call($s, 'GET', "/v1/seasons/$season/players/$player/progress", {}), 401, 'token_missing', 'nobody');
+    is_problem(api($s, 'GET', "/v1/seasons/$season/players/$player/progress", {}), 401, 'token_missing', 'nobody');
 };
 
 subtest 'letter case and every character of an id' => sub {
@@ -255,13 +255,13 @@ subtest 'lookup: duplicates, bad ids and nobody' => sub {
     is_problem(lookup([]), 400, 'invalid_field', 'nobody', pointer => '/players');
     is_problem(lookup([ map { "p-$_" } 1 .. 201 ]), 400, 'invalid_field', '201 players', pointer => '/players');
     is(lookup([ ('x') x 200 ])->{status}, 200, 'the same player 200 times');
-    is(call($s, 'POST', '/v1/seasons/current/progress:lookup', { $s->as('server') }, { players => [$one] })->{json}{results}[0]{xp}, 77, 'current');
+    is(api($s, 'POST', '/v1/seasons/current/progress:lookup', { $s->as('server') }, { players => [$one] })->{json}{results}[0]{xp}, 77, 'current');
 };
 
 subtest 'lookup: who may' => sub {
     is(lookup(['p-1'], $_)->{status}, 200, "a $_") for qw(server viewer support designer admin);
     is_problem(lookup(['p-1'], player => 'p-1'), 403, 'role_not_allowed', 'a player, for itself');
-    is_problem(call($s, 'POST', "/v1/seasons/$season/progress:lookup", {}, { players => ['p-1'] }), 401, 'token_missing', 'nobody');
+    is_problem(api($s, 'POST', "/v1/seasons/$season/progress:lookup", {}, { players => ['p-1'] }), 401, 'token_missing', 'nobody');
 };
 
 subtest 'a read writes nothing into the database' => sub {
@@ -275,8 +275,8 @@ subtest 'a read writes nothing into the database' => sub {
     progress($s, $_) for @players, @players;
     progress($s, $players[0], headers => { 'If-None-Match' => '"x"' });
     lookup([ @players, map { $s->fresh_player } 1 .. 20 ]);
-    call($s, 'GET', "/v1/seasons/$season/players/$players[0]/xp-grants", { $s->as('server') });
-    call($s, 'GET', $_, { $s->as('server') }) for '/v1/seasons', "/v1/seasons/$season";
+    api($s, 'GET', "/v1/seasons/$season/players/$players[0]/xp-grants", { $s->as('server') });
+    api($s, 'GET', $_, { $s->as('server') }) for '/v1/seasons', "/v1/seasons/$season";
     is($writes->(), $before, 'no statement that writes');
     is(fingerprint($s), $rows, 'no row changed');
     my ($count) = $db->selectrow_array('SELECT COUNT(*) FROM progress WHERE player_id IN (' . join(',', ('?') x @players) . ')', undef, @players);

@@ -1,7 +1,7 @@
 #!/usr/bin/perl
 # Seasons as clients see them: list, definition, current, what time does to a season, the late window, what XP past the last tier
 # does, and a season that is published anew under cached players. On a stack of its own, because it decides which season is current.
-use Test2::V0;
+use Test2::V0 '!call';
 use lib 't/lib';
 use Battlepass::Client;
 use Battlepass::Stack;
@@ -13,11 +13,11 @@ my $start = time;
 
 sub season {
     my ($id, %headers) = @_;
-    return call($s, 'GET', "/v1/seasons/$id", { $s->as('server'), %headers });
+    return api($s, 'GET', "/v1/seasons/$id", { $s->as('server'), %headers });
 }
 
 sub listed {
-    return { map { $_->{season} => $_ } @{ call($s, 'GET', '/v1/seasons', { $s->as('server') })->{json}{items} } };
+    return { map { $_->{season} => $_ } @{ api($s, 'GET', '/v1/seasons', { $s->as('server') })->{json}{items} } };
 }
 
 # A season with these times in seconds from now.
@@ -32,7 +32,7 @@ my $day = 86_400;
 ok(await_cache($s), 'the cache is in use') or bail_out('reads never come from the cache');
 
 subtest 'the list' => sub {
-    my $answer = call($s, 'GET', '/v1/seasons', { $s->as(player => 'p-1') });
+    my $answer = api($s, 'GET', '/v1/seasons', { $s->as(player => 'p-1') });
     is($answer->{status}, 200, 'status');
     is($answer->{json}, hash {
         field items => [ hash {
@@ -44,8 +44,8 @@ subtest 'the list' => sub {
         } ];
         end;
     }, 'the one season, and no next');
-    is(call($s, 'GET', '/v1/seasons', { $s->as($_) })->{status}, 200, "a $_") for qw(server viewer support designer admin);
-    is_problem(call($s, 'GET', '/v1/seasons', {}), 401, 'token_missing', 'nobody');
+    is(api($s, 'GET', '/v1/seasons', { $s->as($_) })->{status}, 200, "a $_") for qw(server viewer support designer admin);
+    is_problem(api($s, 'GET', '/v1/seasons', {}), 401, 'token_missing', 'nobody');
 };
 
 subtest 'the definition is the document' => sub {
@@ -85,7 +85,7 @@ subtest 'languages' => sub {
     my $german = season($sample->{season}, 'Accept-Language' => 'de')->{json};
     is([ map { $_->{name} } @{ $german->{passes} } ], [ map { $_->{name}{de} } @{ $sample->{passes} } ], 'names of passes');
     is([ map { $_->{name} } @{ $german->{rewards} } ], [ map { ref $_->{name} ? $_->{name}{de} : undef } @{ $sample->{rewards} } ], 'names of rewards');
-    is(call($s, 'GET', '/v1/seasons', { $s->as('server'), 'Accept-Language' => 'de' })->{json}{items}[0]{name}, $sample->{name}{de}, 'the list');
+    is(api($s, 'GET', '/v1/seasons', { $s->as('server'), 'Accept-Language' => 'de' })->{json}{items}[0]{name}, $sample->{name}{de}, 'the list');
 };
 
 subtest 'caching the definition' => sub {
@@ -97,9 +97,9 @@ subtest 'caching the definition' => sub {
         is([ $answer->{status}, $answer->{body}, $answer->{headers}{etag} ], [ 304, '', $english->{headers}{etag} ], "304 for $match");
     }
     is(season($sample->{season}, 'If-None-Match' => $german->{headers}{etag}, 'Accept-Language' => 'en')->{status}, 200, 'not for the other language');
-    my $head = call($s, 'HEAD', "/v1/seasons/$sample->{season}", { $s->as('server') });
+    my $head = api($s, 'HEAD', "/v1/seasons/$sample->{season}", { $s->as('server') });
     is([ $head->{status}, $head->{body}, $head->{headers}{etag} ], [ 200, '', $english->{headers}{etag} ], 'HEAD');
-    is_problem(call($s, 'GET', "/v1/seasons/$sample->{season}", {}), 401, 'token_missing', 'nobody');
+    is_problem(api($s, 'GET', "/v1/seasons/$sample->{season}", {}), 401, 'token_missing', 'nobody');
 };
 
 subtest 'a draft is not seen' => sub {
@@ -112,7 +112,7 @@ subtest 'a draft is not seen' => sub {
     is_problem(progress($s, $player, season => 'draft-1'), 404, 'season_not_found', 'progress');
     is_problem(grant($s, $player, 1, season => 'draft-1'), 404, 'season_not_found', 'grant');
     is_problem(batch($s, [ { player => $player, amount => 1, source => 'm', idempotency_key => 'x' } ], season => 'draft-1'), 404, 'season_not_found', 'batch');
-    is_problem(call($s, 'GET', "/v1/seasons/draft-1/players/$player/xp-grants", { $s->as('server') }), 404, 'season_not_found', 'ledger');
+    is_problem(api($s, 'GET', "/v1/seasons/draft-1/players/$player/xp-grants", { $s->as('server') }), 404, 'season_not_found', 'ledger');
     is(scalar @{ season($sample->{season})->{json}{tiers} }, scalar @{ $sample->{tiers} }, 'a new draft of a published season changes nothing');
     is(progress($s, $player)->{json}{tier_count}, scalar @{ $sample->{tiers} }, 'for players neither');
 };
@@ -135,10 +135,10 @@ subtest 'current: one, several, none' => sub {
         definition => sub { season('current') },
         progress => sub { progress($s, $player, season => 'current') },
         'a player\'s progress' => sub { progress($s, 'me', season => 'current', as => [player => $player]) },
-        lookup => sub { call($s, 'POST', '/v1/seasons/current/progress:lookup', { $s->as('server') }, { players => [$player] }) },
+        lookup => sub { api($s, 'POST', '/v1/seasons/current/progress:lookup', { $s->as('server') }, { players => [$player] }) },
         grant => sub { grant($s, $player, 1, season => 'current') },
         batch => sub { batch($s, [ { player => $player, amount => 1, source => 'm', idempotency_key => fresh_key() } ], season => 'current') },
-        ledger => sub { call($s, 'GET', "/v1/seasons/current/players/$player/xp-grants", { $s->as('server') }) },
+        ledger => sub { api($s, 'GET', "/v1/seasons/current/players/$player/xp-grants", { $s->as('server') }) },
     );
     for my $name (sort keys %calls) {
         my $answer = $calls{$name}->();

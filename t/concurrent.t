@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # Many at once: nothing is doubled, nothing is lost, nobody gets a deadlock, and no reader sees what was before an acknowledged write.
-use Test2::V0;
+use Test2::V0 '!call';
 use lib 't/lib';
 use Battlepass::Client;
 use Battlepass::Stack;
@@ -187,7 +187,7 @@ sub race {
                 my $least = $acknowledged->($own, $i);
                 $least = $seen{$i} if ($seen{$i} // 0) > $least;
                 my $answer = rand() < 0.9 ? progress($s, $players[$i])
-                    : call($s, 'POST', "$base/progress:lookup", { $s->as('server') }, { players => [ $players[$i] ] });
+                    : api($s, 'POST', "$base/progress:lookup", { $s->as('server') }, { players => [ $players[$i] ] });
                 my $json = $answer->{json}{results} ? $answer->{json}{results}[0] : $answer->{json};
                 push @bad, $answer->{body} and next if $answer->{status} != 200 || !defined $json->{revision};
                 $reads++;

@@ -322,7 +322,7 @@ subtest '-t and where a value comes from' => sub {
         ['unknown key', "\nfrobnicate = 1\n", qr/'frobnicate'/],
         ['unknown section', "\n\nfrob {\n}\n", qr/'frob'/, 1],
         ['unknown key of a section', "\nstore {\n\tfrob = 1\n}\n", qr/'frob'/],
-        ['out of range', "\nread_lane {\n\tprocesses = 0\n}\n", qr/read_lane\.processes: a whole number from 1 to 256/],
+        ['out of range', "\nread_lane {\n\tprocesses = 257\n}\n", qr/read_lane\.processes: a whole number from 0 to 256/],
         ['no choice', "\nlog_level = loud\n", qr/log_level: one of error/],
     );
     for my $fault (@faults) {

@@ -20,8 +20,9 @@ system("$source/t/stack", 'start', '--dir', $stack, 'mariadb') == 0 or die 'no d
 
 END {
     if ($$ == $main_pid) {
-        local $? = $?;
-        system("$source/t/stack", 'stop', '--dir', $stack);
+        my $status = $?; # the test's own
+        my $stopped = system("$source/t/stack", 'stop', '--dir', $stack) == 0;
+        $? = $status || !$stopped;
     }
 }
 

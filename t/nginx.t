@@ -91,7 +91,7 @@ subtest 'a body where none belongs leaves the connection whole' => sub {
         my $length = length $forged;
         my $text = $s->raw("GET $path HTTP/1.1\r\nHost: a\r\nContent-Length: $length\r\n\r\n$forged"
             . "GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-        my @statuses = $text =~ m{^HTTP/1\.1 (\d+)}mg;
+        my @statuses = $text =~ m{HTTP/1\.1 (\d+)}g;
         is(scalar @statuses, 2, "$path: two answers to two requests");
         is($statuses[1], 200, "$path: the second is /livez");
     }
@@ -101,7 +101,7 @@ subtest 'request ids' => sub {
     for my $path ('/livez', '/nowhere', '/v1/nowhere') {
         is($s->get($path, { 'X-Request-Id' => 'Abc-1._' })->{headers}{'x-request-id'}, 'Abc-1._', "$path: the client's own");
         for my $bad ('a b', 'a"b', 'x' x 129, '{}') {
-            like($s->get($path, { 'X-Request-Id' => $bad })->{headers}{'x-request-id'}, qr/^[0-9a-f]{32}$/, "$path: not '$bad'");
+            like($s->get($path, { 'X-Request-Id' => $bad })->{headers}{'x-request-id'}, qr/^(?:[0-9a-f]{32}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/, "$path: not '$bad'");
         }
     }
 };

@@ -2,7 +2,7 @@
 # Servers that die and come back, on a stack of its own: without Redis all calls go on and nothing old is read, whatever Redis remembers
 # when it is back; without the database the service says so and recovers by itself; a connection lost in the middle of a grant neither
 # loses nor doubles it.
-use Test2::V0;
+use Test2::V0 '!call';
 use lib 't/lib';
 use Battlepass::Client;
 use Battlepass::Stack;
@@ -239,7 +239,7 @@ subtest 'the database is killed' => sub {
     } else {
         is_problem($batch, 503, 'store_unavailable', 'a batch');
     }
-    is_problem(call($s, 'GET', "$base/players/$names[0]/xp-grants", { $s->as('server') }), 503, 'store_unavailable', 'the ledger');
+    is_problem(api($s, 'GET', "$base/players/$names[0]/xp-grants", { $s->as('server') }), 503, 'store_unavailable', 'the ledger');
     my $unknown = progress($s, $s->fresh_player);
     is_problem($unknown, 503, 'store_unavailable', 'progress of who is not cached');
     like($unknown->{headers}{'retry-after'}, qr/^[1-9]\d*$/, 'with Retry-After');

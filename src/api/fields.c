@@ -34,10 +34,10 @@ idempotency_key_valid(struct str text)
 	return text.len >= 1 && text.len <= KEY_MAX;
 }
 
-static bool
-valid_id(struct str text)
+bool
+player_valid(struct str text)
 {
-	return id_valid(text.ptr, text.len);
+	return id_valid(text.ptr, text.len) && !str_equal(text, STR("me"));
 }
 
 /* A text of one form. */
@@ -132,8 +132,8 @@ decode_member(const struct json *node, const char *pointer, const struct field *
 	case FIELD_INTEGER:
 		decode_integer(node, pointer, field, to, faults);
 		break;
-	case FIELD_ID:
-		decode_text(node, pointer, valid_id, "1-64 of A-Z a-z 0-9 . _ -", to, faults);
+	case FIELD_PLAYER:
+		decode_text(node, pointer, player_valid, "1-64 of A-Z a-z 0-9 . _ -, and not \"me\"", to, faults);
 		break;
 	case FIELD_LABEL:
 		decode_text(node, pointer, label_valid, "1-64 of A-Z a-z 0-9 . _ - : /", to, faults);

@@ -12,7 +12,7 @@
 
 enum field_kind {
 	FIELD_INTEGER, /* int64_t; min to max */
-	FIELD_ID,      /* struct str; id_valid */
+	FIELD_PLAYER,  /* struct str; id_valid, and not `me`, which is for paths */
 	FIELD_LABEL,   /* struct str; 1-64 of A-Z a-z 0-9 . _ - : / */
 	FIELD_LABELS,  /* struct str: the JSON text of an array of at most max labels */
 	FIELD_KEY,     /* struct str; 1-128 printable ASCII characters without space: an idempotency key */
@@ -35,6 +35,7 @@ struct field {
 bool fields_decode(const struct json *object, const char *pointer, const struct field *fields, size_t field_count,
 		   void *target, struct faults *faults);
 
+bool player_valid(struct str text);
 bool label_valid(struct str text);
 bool idempotency_key_valid(struct str text);
 /* What a list of faults amounts to: unknown_field if that is all there is, else invalid_field. */

@@ -27,7 +27,7 @@ static const struct field single_fields[] = {
 };
 
 static const struct field entry_fields[] = {
-	{"player", FIELD_ID, true, offsetof(struct grant_body, player), 0, 0},
+	{"player", FIELD_PLAYER, true, offsetof(struct grant_body, player), 0, 0},
 	{"amount", FIELD_INTEGER, true, offsetof(struct grant_body, amount), 1, XP_GRANT_MAX},
 	{"source", FIELD_LABEL, true, offsetof(struct grant_body, source), 0, 0},
 	{"tags", FIELD_LABELS, false, offsetof(struct grant_body, tags), 0, TAGS_MAX},
@@ -267,13 +267,17 @@ label_filter(struct call *call, struct str name, const char *pointer, struct str
 	return call_fault(call, pointer, "bad_form", "expected 1-64 of A-Z a-z 0-9 . _ - : /");
 }
 
+/* The cursor is the revision of the last grant on the page before. */
 static enum err
-decode_cursor(struct call *call, struct str cursor, struct uuid *before)
+decode_cursor(struct call *call, struct str cursor, uint64_t *before)
 {
-	memset(before, 0xff, sizeof(*before));
-	if (cursor.len == 0 || uuid_parse(cursor, before))
-		return ERR_OK;
-	return call_fault(call, "/query/cursor", "bad_form", "this cursor was not given out here");
+	*before = cursor.len == 0 ? UINT64_MAX : 0;
+	for (size_t i = 0; i < cursor.len; i++) {
+		if (cursor.len > 18 || cursor.ptr[i] < '0' || cursor.ptr[i] > '9')
+			return call_fault(call, "/query/cursor", "bad_form", "this cursor was not given out here");
+		*before = *before * 10 + (uint64_t)(cursor.ptr[i] - '0');
+	}
+	return ERR_OK;
 }
 
 enum err
@@ -340,11 +344,10 @@ ledger_encode(struct call *call)
 	}
 	buf_char(&body, ']');
 	if (more) {
-		char cursor[UUID_TEXT_SIZE];
+		struct str cursor = arena_format(call->arena, "%llu", (unsigned long long)rows[size - 1].revision);
 
-		uuid_format(&rows[size - 1].id, cursor);
-		buf_format(&body, ",\"next\":\"%s\"", cursor);
-		call_link_next(call, str_from(cursor));
+		buf_format(&body, ",\"next\":\"%.*s\"", STR_ARGS(cursor));
+		call_link_next(call, cursor);
 	}
 	buf_char(&body, '}');
 	response_header(call->response, STR("Cache-Control"), STR("private, no-store"));

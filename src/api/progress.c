@@ -85,7 +85,7 @@ lookup_decode(struct call *call)
 
 		if (json_get_string(each, &player))
 			player = arena_str(call->arena, player); /* it is needed longer than the JSON tree */
-		if (id_valid(player.ptr, player.len))
+		if (player_valid(player))
 			lookup->reads[lookup->count] = turn_add_read(call->turn, player, call->season);
 		lookup->players[lookup->count] = player;
 	}
@@ -100,7 +100,7 @@ put_lookup_error(struct buf *body, struct str player, enum err err)
 	buf_literal(body, "{\"player\":");
 	buf_json_string(body, player);
 	buf_format(body, ",\"error\":{\"code\":\"%s\",\"detail\":", err_code(err));
-	buf_json_string(body, err == ERR_INVALID_FIELD ? STR("a player is 1-64 of A-Z a-z 0-9 . _ -")
+	buf_json_string(body, err == ERR_INVALID_FIELD ? STR("a player is 1-64 of A-Z a-z 0-9 . _ -, and not \"me\"")
 						       : str_from(err_text(err)));
 	buf_literal(body, "}}");
 }

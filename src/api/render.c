@@ -40,6 +40,26 @@ owned_passes(const struct season *season, const struct progress_row *row)
 	return owned;
 }
 
+/* Since when this pass is open: by itself, or by the first of those that include it. False: it is not, or it is free.
+ */
+static bool
+open_since(const struct season *season, const struct progress_row *row, uint32_t pass, int64_t *ret_since_ms)
+{
+	bool open = false;
+
+	for (uint32_t i = 0; i < row->pass_count; i++) {
+		int owned = season_find_pass(season, row->passes[i].pass.ptr, row->passes[i].pass.len);
+
+		if (owned < 0 || !(season->passes[owned].includes >> pass & 1u))
+			continue;
+		if (!open || row->passes[i].since_ms < *ret_since_ms)
+			*ret_since_ms = row->passes[i].since_ms;
+		open = true;
+	}
+	return open && !season->passes[pass].free;
+}
+
+/* The free passes and those the player has, bought or included in one that was, in the season's order. */
 static void
 put_passes(const struct season *season, const struct progress_row *row, struct buf *out)
 {
@@ -47,17 +67,18 @@ put_passes(const struct season *season, const struct progress_row *row, struct b
 
 	buf_literal(out, "\"passes\":[");
 	for (uint32_t i = 0; i < season->pass_count; i++) {
-		if (!season->passes[i].free)
+		int64_t since_ms = 0;
+		bool open = open_since(season, row, i, &since_ms);
+
+		if (!open && !season->passes[i].free)
 			continue;
-		buf_format(out, "%s{\"pass\":\"%s\"}", comma, season->passes[i].id);
-		comma = ",";
-	}
-	for (uint32_t i = 0; i < row->pass_count; i++) {
-		buf_format(out, "%s{\"pass\":", comma);
-		buf_json_string(out, row->passes[i].pass);
-		buf_literal(out, ",\"since\":\"");
-		buf_time(out, row->passes[i].since_ms);
-		buf_literal(out, "\"}");
+		buf_format(out, "%s{\"pass\":\"%s\"", comma, season->passes[i].id);
+		if (open) {
+			buf_literal(out, ",\"since\":\"");
+			buf_time(out, since_ms);
+			buf_char(out, '"');
+		}
+		buf_char(out, '}');
 		comma = ",";
 	}
 	buf_literal(out, "],");

@@ -85,6 +85,13 @@ take_number(struct str *at, char end, uint64_t *ret_number)
 	return true;
 }
 
+/* What we put there is a JSON object; a value cut short is not. */
+static bool
+is_document(struct str body)
+{
+	return body.len >= 2 && body.ptr[0] == '{' && body.ptr[body.len - 1] == '}';
+}
+
 bool
 cache_value_parse(struct str value, struct str player, uint64_t *ret_revision, uint64_t *ret_season_revision,
 		  struct str *ret_body)
@@ -99,9 +106,12 @@ cache_value_parse(struct str value, struct str player, uint64_t *ret_revision, u
 		return false;
 	if (!str_starts_with(value, player) || value.len == player.len || value.ptr[player.len] != '\n')
 		return false;
+	value = (struct str){value.ptr + player.len + 1, value.len - player.len - 1};
+	if (!is_document(value))
+		return false;
 	*ret_revision = revision;
 	*ret_season_revision = season_revision;
-	*ret_body = (struct str){value.ptr + player.len + 1, value.len - player.len - 1};
+	*ret_body = value;
 	return true;
 }
 

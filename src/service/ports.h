@@ -63,11 +63,11 @@ struct grant_row {
 struct ledger_query {
 	struct str player;
 	const char *season;
-	struct str source;  /* empty: any */
-	struct str tag;     /* empty: any */
-	int64_t from_ms;    /* granted_at >= */
-	int64_t to_ms;      /* granted_at < */
-	struct uuid before; /* only older than this grant; all 0xff: from the newest */
+	struct str source; /* empty: any */
+	struct str tag;    /* empty: any */
+	int64_t from_ms;   /* granted_at >= */
+	int64_t to_ms;     /* granted_at < */
+	uint64_t before;   /* only revisions below; UINT64_MAX: from the newest */
 	uint32_t limit;
 };
 
@@ -91,7 +91,7 @@ struct store_port {
 	/* The document of a season at a revision. ERR_SEASON_NOT_FOUND. */
 	enum err (*season_document)(void *self, const char *season, uint64_t revision, struct arena *arena,
 				    struct str *ret_document);
-	/* A page of the ledger, newest first. */
+	/* A page of the ledger, by revision, the newest first. */
 	enum err (*ledger)(void *self, const struct ledger_query *query, struct arena *arena,
 			   struct grant_row **ret_rows, size_t *ret_count);
 

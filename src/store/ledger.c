@@ -165,10 +165,8 @@ sql_page(struct db *db, const struct ledger_query *query)
 	db_quote(db, query->player);
 	buf_literal(sql, " AND season_id = ");
 	db_quote(db, str_from(query->season));
-	buf_literal(sql, " AND grant_id < ");
-	db_quote_bytes(db, query->before.bytes, sizeof(query->before.bytes));
-	buf_format(sql, " AND granted_at_ms >= %lld AND granted_at_ms < %lld", (long long)query->from_ms,
-		   (long long)query->to_ms);
+	buf_format(sql, " AND revision < %llu AND granted_at_ms >= %lld AND granted_at_ms < %lld",
+		   (unsigned long long)query->before, (long long)query->from_ms, (long long)query->to_ms);
 	if (query->source.len) {
 		buf_literal(sql, " AND source = ");
 		db_quote(db, query->source);
@@ -179,7 +177,7 @@ sql_page(struct db *db, const struct ledger_query *query)
 		db_quote(db, query->tag);
 		buf_literal(sql, ", '\"')) > 0");
 	}
-	buf_format(sql, " ORDER BY grant_id DESC LIMIT %u", query->limit);
+	buf_format(sql, " ORDER BY revision DESC LIMIT %u", query->limit);
 }
 
 static enum err

@@ -21,7 +21,7 @@ struct target {
 static const struct field fields[] = {
 	{"integer", FIELD_INTEGER, false, offsetof(struct target, integer), -5, 1000},
 	{"time", FIELD_TIME, false, offsetof(struct target, time), 0, 0},
-	{"id", FIELD_ID, false, offsetof(struct target, id), 0, 0},
+	{"id", FIELD_PLAYER, false, offsetof(struct target, id), 0, 0},
 	{"label", FIELD_LABEL, false, offsetof(struct target, label), 0, 0},
 	{"labels", FIELD_LABELS, false, offsetof(struct target, labels), 0, 3},
 	{"key", FIELD_KEY, false, offsetof(struct target, key), 0, 0},
@@ -100,6 +100,7 @@ test_refusals(void)
 		{"{'id':'a/b'}", "/id", "bad_form"},
 		{"{'id':'a:b'}", "/id", "bad_form"},
 		{"{'id':'\\u00e9'}", "/id", "bad_form"},
+		{"{'id':'me'}", "/id", "bad_form"},
 		{"{'id':5}", "/id", "wrong_type"},
 		{"{'id':{}}", "/id", "wrong_type"},
 		{"{'label':'match:ranked/eu_1.x-y'}", NULL, NULL},
@@ -179,7 +180,7 @@ test_required(void)
 {
 	static const struct field table[] = {
 		{"a/b", FIELD_INTEGER, true, offsetof(struct target, integer), 0, 9},
-		{"id", FIELD_ID, true, offsetof(struct target, id), 0, 0},
+		{"id", FIELD_PLAYER, true, offsetof(struct target, id), 0, 0},
 		{"label", FIELD_LABEL, false, offsetof(struct target, label), 0, 0},
 	};
 

@@ -466,41 +466,48 @@ test_value_parse(void)
 		bool good;
 	} cases[] = {
 #define CASE(text, good) {{(text), sizeof(text) - 1}, good}
-		CASE("V1.2\np\nbody", true),
-		CASE("V0.0\np\n", true),
-		CASE("V999999999999999999.999999999999999999\np\nx", true),
-		CASE("V1.2\np\n\nbody\n", true),
-		CASE("V1.2\np\n\0", true),
+		CASE("V1.2\np\n{body}", true),
+		CASE("V0.0\np\n{}", true),
+		CASE("V999999999999999999.999999999999999999\np\n{}", true),
+		CASE("V1.2\np\n{\nbody\n}", true),
+		CASE("V1.2\np\n{\0}", true),
+		/* Cut short, or not an object. */
+		CASE("V1.2\np\n", false),
+		CASE("V1.2\np\n{", false),
+		CASE("V1.2\np\n}", false),
+		CASE("V1.2\np\n{body", false),
+		CASE("V1.2\np\nbody}", false),
+		CASE("V1.2\np\n[]", false),
 		CASE("", false),
 		CASE("V", false),
-		CASE("v1.2\np\nbody", false),
-		CASE("T1.2\np\nbody", false),
+		CASE("v1.2\np\n{body}", false),
+		CASE("T1.2\np\n{body}", false),
 		CASE("V1", false),
 		CASE("V1.", false),
 		CASE("V1.2", false),
 		CASE("V1.2\n", false),
 		CASE("V1.2\np", false),
-		CASE("V1.2p\nbody", false),
-		CASE("V.2\np\nbody", false),
-		CASE("V1.\np\nbody", false),
-		CASE("V-1.2\np\nbody", false),
-		CASE("V+1.2\np\nbody", false),
-		CASE("V 1.2\np\nbody", false),
-		CASE("V1 .2\np\nbody", false),
-		CASE("V1.2 \np\nbody", false),
-		CASE("V1.2\r\np\nbody", false),
-		CASE("V0x1.2\np\nbody", false),
-		CASE("V1e1.2\np\nbody", false),
-		CASE("V1,2\np\nbody", false),
-		CASE("V1.2.3\np\nbody", false),
-		CASE("V1000000000000000000.2\np\nbody", false),
-		CASE("V1.18446744073709551617\np\nbody", false),
-		CASE("V1.2\nq\nbody", false),
-		CASE("V1.2\npq\nbody", false),
-		CASE("V1.2\n\nbody", false),
-		CASE("V1.2\nP\nbody", false),
-		CASE("V1.2\np\0\nbody", false),
-		CASE("\0V1.2\np\nbody", false),
+		CASE("V1.2p\n{body}", false),
+		CASE("V.2\np\n{body}", false),
+		CASE("V1.\np\n{body}", false),
+		CASE("V-1.2\np\n{body}", false),
+		CASE("V+1.2\np\n{body}", false),
+		CASE("V 1.2\np\n{body}", false),
+		CASE("V1 .2\np\n{body}", false),
+		CASE("V1.2 \np\n{body}", false),
+		CASE("V1.2\r\np\n{body}", false),
+		CASE("V0x1.2\np\n{body}", false),
+		CASE("V1e1.2\np\n{body}", false),
+		CASE("V1,2\np\n{body}", false),
+		CASE("V1.2.3\np\n{body}", false),
+		CASE("V1000000000000000000.2\np\n{body}", false),
+		CASE("V1.18446744073709551617\np\n{body}", false),
+		CASE("V1.2\nq\n{body}", false),
+		CASE("V1.2\npq\n{body}", false),
+		CASE("V1.2\n\n{body}", false),
+		CASE("V1.2\nP\n{body}", false),
+		CASE("V1.2\np\0\n{body}", false),
+		CASE("\0V1.2\np\n{body}", false),
 #undef CASE
 	};
 
@@ -949,7 +956,7 @@ test_trust_is_not_carried_to_another_redis(void)
 	mixed_grant(&mixed, "p", "one");
 	mixed_grant(&mixed, "p", "two");
 	turn_run(&mixed.turn);
-	CU_ASSERT_STRING_EQUAL(held(), "V2.7\np\np s1 2 20");
+	CU_ASSERT_STRING_EQUAL(held(), "V2.7\np\n{p s1 2 20}");
 
 	mixed_begin(&mixed);
 	CU_ASSERT_TRUE(mixed.turn.view.trusted);
@@ -957,7 +964,7 @@ test_trust_is_not_carried_to_another_redis(void)
 	const struct progress_read *read = turn_add_read(&mixed.turn, STR("p"), &mixed.service.seasons.seasons[0]);
 
 	redis_server_replace(&server);
-	plant("V1.7\np\np s1 1 10");
+	plant("V1.7\np\n{p s1 1 10}");
 	turn_run(&mixed.turn);
 	turn_fill(&mixed.turn);
 	CU_ASSERT_EQUAL(grant->err, ERR_OK);
@@ -981,13 +988,13 @@ test_service_on_redis(void)
 	turn_run(&mixed.turn);
 	turn_fill(&mixed.turn);
 	CU_ASSERT(read->source == SOURCE_STORE && read->revision == 0);
-	CU_ASSERT_STRING_EQUAL(held(), "V0.7\np\np s1 0 0");
+	CU_ASSERT_STRING_EQUAL(held(), "V0.7\np\n{p s1 0 0}");
 	mixed_begin(&mixed);
 	mixed_grant(&mixed, "p", "one");
 	read = turn_add_read(&mixed.turn, STR("p"), &mixed.service.seasons.seasons[0]);
 	turn_run(&mixed.turn);
-	CU_ASSERT(read->source == SOURCE_CACHE && str_equal(read->body, STR("p s1 1 10")));
-	CU_ASSERT_STRING_EQUAL(held(), "V1.7\np\np s1 1 10");
+	CU_ASSERT(read->source == SOURCE_CACHE && str_equal(read->body, STR("{p s1 1 10}")));
+	CU_ASSERT_STRING_EQUAL(held(), "V1.7\np\n{p s1 1 10}");
 	mixed_release(&mixed);
 	close_cache();
 }

@@ -508,7 +508,7 @@ free_season(struct season *season)
 static void
 render_progress(const struct season *season, const struct progress_row *row, struct buf *out)
 {
-	buf_format(out, "%.*s %s %llu %llu", STR_ARGS(row->player), season->id, (unsigned long long)row->revision,
+	buf_format(out, "{%.*s %s %llu %llu}", STR_ARGS(row->player), season->id, (unsigned long long)row->revision,
 		   (unsigned long long)row->xp);
 }
 

@@ -93,7 +93,7 @@ test_one_grant(void)
 	CU_ASSERT(str_equal(grant->row.unlocked, STR("0-1")));
 	expect_player("p", "s1", 120, 1);
 	expect_cached("p", "s1", 'V', 1);
-	CU_ASSERT_STRING_EQUAL(fake_cache_entry(&fake.cache, 2, STR("p"), "s1")->body, "p s1 1 120");
+	CU_ASSERT_STRING_EQUAL(fake_cache_entry(&fake.cache, 2, STR("p"), "s1")->body, "{p s1 1 120}");
 	CU_ASSERT_EQUAL(fake_cache_entry(&fake.cache, 2, STR("p"), "s1")->season_revision, FAKE_SEASON_REVISION);
 	close_fake();
 }
@@ -674,7 +674,7 @@ check_document(const struct progress_read *read, uint64_t at_least)
 		    row->revision == read->revision)
 			xp = row->effect.xp_after;
 	}
-	snprintf(body, sizeof(body), "%.*s %s %llu %llu", STR_ARGS(read->player), read->season->id,
+	snprintf(body, sizeof(body), "{%.*s %s %llu %llu}", STR_ARGS(read->player), read->season->id,
 		 (unsigned long long)read->revision, (unsigned long long)xp);
 	if (!str_equal(read->body, str_from(body)))
 		fake_broken(&fake.faults, "document \"%.*s\", the ledger says \"%s\"", STR_ARGS(read->body), body);

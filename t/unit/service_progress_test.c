@@ -84,10 +84,10 @@ test_miss_fill_hit(void)
 {
 	open_fake(true);
 	give_p();
-	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "p s1 2 30");
+	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "{p s1 2 30}");
 	expect_trace("view lookup load fill");
-	expect_cached("p", "s1", 'V', 2, "p s1 2 30");
-	expect_read(read_one("p", "s1"), SOURCE_CACHE, 2, "p s1 2 30");
+	expect_cached("p", "s1", 'V', 2, "{p s1 2 30}");
+	expect_read(read_one("p", "s1"), SOURCE_CACHE, 2, "{p s1 2 30}");
 	expect_trace("view lookup");
 	close_fake();
 }
@@ -97,8 +97,8 @@ static void
 test_unknown_player(void)
 {
 	open_fake(true);
-	expect_read(read_one("nobody", "s2"), SOURCE_STORE, 0, "nobody s2 0 0");
-	expect_read(read_one("nobody", "s2"), SOURCE_CACHE, 0, "nobody s2 0 0");
+	expect_read(read_one("nobody", "s2"), SOURCE_STORE, 0, "{nobody s2 0 0}");
+	expect_read(read_one("nobody", "s2"), SOURCE_CACHE, 0, "{nobody s2 0 0}");
 	CU_ASSERT_EQUAL(fake.store.player_count, 0);
 	close_fake();
 }
@@ -110,7 +110,7 @@ test_without_trust(void)
 	fake_service_give(&fake, "p", "s1", "a", 10);
 	fake_cache_put(&fake.cache, 1, STR("p"), "s1", 'V', 9, FAKE_SEASON_REVISION, "lies");
 	fake_faults_restart(&fake.faults);
-	expect_read(read_one("p", "s1"), SOURCE_STORE, 1, "p s1 1 10");
+	expect_read(read_one("p", "s1"), SOURCE_STORE, 1, "{p s1 1 10}");
 	expect_trace("view load");
 	close_fake();
 }
@@ -144,10 +144,10 @@ test_other_season_revision(void)
 	open_fake(true);
 	give_p();
 	fake_cache_put(&fake.cache, 2, STR("p"), "s1", 'V', 2, FAKE_SEASON_REVISION - 1, "old");
-	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "p s1 2 30");
-	expect_cached("p", "s1", 'V', 2, "p s1 2 30");
+	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "{p s1 2 30}");
+	expect_cached("p", "s1", 'V', 2, "{p s1 2 30}");
 	fake_cache_put(&fake.cache, 2, STR("p"), "s1", 'V', 2, FAKE_SEASON_REVISION + 1, "new");
-	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "p s1 2 30");
+	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "{p s1 2 30}");
 	expect_cached("p", "s1", 'V', 2, "new");
 	close_fake();
 }
@@ -162,8 +162,8 @@ test_over_a_fence(void)
 		uint64_t revision_after;
 		const char *body;
 	} cases[] = {
-		{'T', 1, 'V', 2, "p s1 2 30"},
-		{'T', 2, 'V', 2, "p s1 2 30"},
+		{'T', 1, 'V', 2, "{p s1 2 30}"},
+		{'T', 2, 'V', 2, "{p s1 2 30}"},
 		{'T', 3, 'T', 3, "fence"}, /* a writer is about to commit 3 */
 		{'L', 0, 'L', 0, "fence"}, /* another reader is filling */
 	};
@@ -172,7 +172,7 @@ test_over_a_fence(void)
 		open_fake(true);
 		give_p();
 		fake_cache_put(&fake.cache, 2, STR("p"), "s1", cases[i].kind, cases[i].revision, 0, "fence");
-		expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "p s1 2 30");
+		expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "{p s1 2 30}");
 		expect_cached("p", "s1", cases[i].kind_after, cases[i].revision_after, cases[i].body);
 		close_fake();
 	}
@@ -230,8 +230,8 @@ test_lookup_fails(void)
 		const struct progress_read *second = fake_service_read(&fake, "q", "s1");
 
 		fake_service_run(&fake);
-		expect_read(first, SOURCE_STORE, 2, "p s1 2 30");
-		expect_read(second, SOURCE_STORE, 0, "q s1 0 0");
+		expect_read(first, SOURCE_STORE, 2, "{p s1 2 30}");
+		expect_read(second, SOURCE_STORE, 0, "{q s1 0 0}");
 		CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FILL), 0);
 		close_fake();
 	}
@@ -265,9 +265,9 @@ test_unreadable_season(void)
 	const struct progress_read *bad = fake_service_read(&fake, "p", "s2");
 
 	fake_service_run(&fake);
-	expect_read(good, SOURCE_STORE, 0, "p s1 0 0");
+	expect_read(good, SOURCE_STORE, 0, "{p s1 0 0}");
 	CU_ASSERT_EQUAL(bad->err, ERR_INTERNAL);
-	expect_cached("p", "s1", 'V', 0, "p s1 0 0");
+	expect_cached("p", "s1", 'V', 0, "{p s1 0 0}");
 	expect_cached("p", "s2", 'L', 0, "");
 	close_fake();
 }
@@ -288,9 +288,9 @@ test_many_at_once(void)
 	expect_trace("view lookup load fill");
 	for (size_t i = 0; i < COUNT_OF(players); i++)
 		CU_ASSERT(reads[i]->err == ERR_OK && reads[i]->source == SOURCE_STORE);
-	CU_ASSERT(str_equal(reads[4]->body, STR("p s1 2 30")));
-	expect_cached("p", "s1", 'V', 2, "p s1 2 30");
-	expect_cached("r", "s1", 'V', 0, "r s1 0 0");
+	CU_ASSERT(str_equal(reads[4]->body, STR("{p s1 2 30}")));
+	expect_cached("p", "s1", 'V', 2, "{p s1 2 30}");
+	expect_cached("r", "s1", 'V', 0, "{r s1 0 0}");
 	close_fake();
 }
 
@@ -304,7 +304,7 @@ test_grant_and_read_in_one_turn(void)
 
 	fake_service_grant(&fake, "p", "s1", "k", 10);
 	fake_service_run(&fake);
-	expect_read(read, SOURCE_CACHE, 1, "p s1 1 10");
+	expect_read(read, SOURCE_CACHE, 1, "{p s1 1 10}");
 	close_fake();
 }
 

@@ -19,7 +19,7 @@ use Test2::V0 qw(is like hash field etc end T D E);
 use Time::HiRes qw(time sleep);
 
 our @EXPORT = qw(
-    await_cache await_season batch burst cache_key call fcgi_connect fcgi_read fcgi_record fcgi_request fcgi_params fingerprint
+    api await_cache await_season batch burst cache_key fcgi_connect fcgi_read fcgi_record fcgi_request fcgi_params fingerprint
     fresh_key from_cache grant http_connect http_read http_text is_problem iso_time ledger progress publish_season season_document
     small_season statuses timing
 );
@@ -36,7 +36,7 @@ sub fresh_key {
 # Like Battlepass::Stack's request, over one kept connection a process and in one write: HTTP::Tiny sends the head and the body
 # apart, which costs 40 ms a call (Nagle waits for a delayed ACK).
 my %kept; # sockets, by process and stack
-sub call {
+sub api {
     my ($s, $method, $path, $headers, $body) = @_;
     my %headers = %$headers;
     if (defined $body) {
@@ -64,7 +64,7 @@ sub _is_closed {
 sub progress {
     my ($s, $player, %options) = @_;
     my $season = $options{season} // $s->season;
-    return call($s, 'GET', "/v1/seasons/$season/players/$player/progress", { $s->as(@{ $options{as} // ['server'] }), %{ $options{headers} // {} } });
+    return api($s, 'GET', "/v1/seasons/$season/players/$player/progress", { $s->as(@{ $options{as} // ['server'] }), %{ $options{headers} // {} } });
 }
 
 # key (undef sends none), as, season, headers; what is left stands in the body, beside amount and source.
@@ -75,13 +75,13 @@ sub grant {
     my $more = delete $options{headers} // {};
     my $key = exists $options{key} ? delete $options{key} : fresh_key();
     my %headers = ($s->as(@$as), defined $key ? ('Idempotency-Key' => $key) : (), %$more);
-    return call($s, 'POST', "/v1/seasons/$season/players/$player/xp-grants", \%headers, { amount => $amount, source => 'match', %options });
+    return api($s, 'POST', "/v1/seasons/$season/players/$player/xp-grants", \%headers, { amount => $amount, source => 'match', %options });
 }
 
 sub batch {
     my ($s, $grants, %options) = @_;
     my $season = $options{season} // $s->season;
-    return call($s, 'POST', "/v1/seasons/$season/xp-grants", { $s->as(@{ $options{as} // ['server'] }) }, { grants => $grants });
+    return api($s, 'POST', "/v1/seasons/$season/xp-grants", { $s->as(@{ $options{as} // ['server'] }) }, { grants => $grants });
 }
 
 # Every entry of a player's ledger, by as many pages as it takes; query is what stands beside page_size and cursor.
@@ -92,7 +92,7 @@ sub ledger {
     my ($cursor, @items);
     do {
         my $path = "/v1/seasons/$season/players/$player/xp-grants?$query" . (defined $cursor ? "&cursor=$cursor" : '');
-        my $answer = call($s, 'GET', $path, { $s->as('server') });
+        my $answer = api($s, 'GET', $path, { $s->as('server') });
         croak "$path: $answer->{status} $answer->{body}" if $answer->{status} != 200;
         push @items, @{ $answer->{json}{items} };
         $cursor = $answer->{json}{next};
@@ -225,7 +225,7 @@ sub await_season {
     my ($s, $season, $revision) = @_;
     my $in_a_row = 0;
     my $seen = $s->wait_until(10, sub {
-        my $answer = call($s, 'GET', "/v1/seasons/$season", { $s->as('server') });
+        my $answer = api($s, 'GET', "/v1/seasons/$season", { $s->as('server') });
         my $knows = $answer->{status} == 200 && $answer->{json}{season_revision} eq $revision;
         $in_a_row = $knows ? $in_a_row + 1 : 0;
         return $in_a_row >= 12;
@@ -280,6 +280,7 @@ sub _fill {
 sub _parsed {
     my ($text) = @_;
     my ($head, $body) = split /\r\n\r\n/, $text, 2;
+    $head //= '';
     my ($status) = $head =~ m{\A(?:HTTP/1\.1|Status:) (\d+)};
     my %headers = map { /^([^:]+): ?(.*)$/ ? (lc $1 => $2) : () } split /\r\n/, $head;
     my %answer = (status => $status, headers => \%headers, body => $body // '');

@@ -97,11 +97,14 @@ sub _stack {
 my $main_pid = $$;
 END {
     if ($$ == $main_pid) {
-        local $? = $?;
+        my $status = $?; # the test's own; what is run here must not change it
         for my $scratch (keys %owned) {
-            system("$source/t/stack", 'stop', '--dir', $owned{$scratch}) if -e "$owned{$scratch}/.battlepass-stack";
-            remove_tree($scratch);
+            my $runs = -e "$owned{$scratch}/.battlepass-stack";
+            my $stopped = !$runs || system("$source/t/stack", 'stop', '--dir', $owned{$scratch}) == 0;
+            $stopped ? remove_tree($scratch) : warn "could not stop the stack in $owned{$scratch}\n";
+            $status ||= 1 unless $stopped;
         }
+        $? = $status;
     }
 }
 
