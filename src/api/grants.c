@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 
-enum { BATCH_MAX = 500, TAGS_MAX = 16, FUTURE_MS = 5 * 60 * 1000 };
+enum { BATCH_MAX = 500, TAGS_MAX = 16, FUTURE_MS = 5 * 60 * 1000, CURSOR_LEN = 19 };
 
 /* One grant as it is asked for. */
 struct grant_body {
@@ -267,17 +267,20 @@ label_filter(struct call *call, struct str name, const char *pointer, struct str
 	return call_fault(call, pointer, "bad_form", "expected 1-64 of A-Z a-z 0-9 . _ - : /");
 }
 
-/* The cursor is the revision of the last grant on the page before. */
+/* The cursor is "r" and the revision of the last grant on the page before, in 18 digits. */
 static enum err
 decode_cursor(struct call *call, struct str cursor, uint64_t *before)
 {
+	bool good = cursor.len == CURSOR_LEN && cursor.ptr[0] == 'r';
+
 	*before = cursor.len == 0 ? UINT64_MAX : 0;
-	for (size_t i = 0; i < cursor.len; i++) {
-		if (cursor.len > 18 || cursor.ptr[i] < '0' || cursor.ptr[i] > '9')
-			return call_fault(call, "/query/cursor", "bad_form", "this cursor was not given out here");
+	for (size_t i = 1; good && i < cursor.len; i++) {
+		good = cursor.ptr[i] >= '0' && cursor.ptr[i] <= '9';
 		*before = *before * 10 + (uint64_t)(cursor.ptr[i] - '0');
 	}
-	return ERR_OK;
+	if (good || cursor.len == 0)
+		return ERR_OK;
+	return call_fault(call, "/query/cursor", "bad_form", "this cursor was not given out here");
 }
 
 enum err
@@ -344,7 +347,7 @@ ledger_encode(struct call *call)
 	}
 	buf_char(&body, ']');
 	if (more) {
-		struct str cursor = arena_format(call->arena, "%llu", (unsigned long long)rows[size - 1].revision);
+		struct str cursor = arena_format(call->arena, "r%018llu", (unsigned long long)rows[size - 1].revision);
 
 		buf_format(&body, ",\"next\":\"%.*s\"", STR_ARGS(cursor));
 		call_link_next(call, cursor);

@@ -144,19 +144,23 @@ arena_str(struct arena *arena, struct str text)
 struct str
 arena_format(struct arena *arena, const char *format, ...)
 {
+	char shorter[256]; /* most are, and then one pass does */
 	va_list args;
 	va_list again;
 
 	va_start(args, format);
 	va_copy(again, args);
-	int length = vsnprintf(NULL, 0, format, args);
+	int length = vsnprintf(shorter, sizeof(shorter), format, args);
 
 	va_end(args);
 	if (length < 0)
 		abort();
 	char *text = arena_alloc(arena, (size_t)length + 1);
 
-	vsnprintf(text, (size_t)length + 1, format, again);
+	if ((size_t)length < sizeof(shorter))
+		memcpy(text, shorter, (size_t)length);
+	else
+		vsnprintf(text, (size_t)length + 1, format, again);
 	va_end(again);
 	return (struct str){text, (size_t)length};
 }

@@ -218,10 +218,7 @@ put(FCGX_Stream *out, struct str text)
 static void
 put_response(FCGX_Stream *out, struct response *response)
 {
-	char head[80];
-	int length = response->status == 304 ? snprintf(head, sizeof(head), "Status: 304\r\n")
-					     : snprintf(head, sizeof(head), "Status: %d\r\nContent-Length: %zu\r\n",
-							response->status, response->body.len);
+	struct buf *headers = &response->headers;
 
 	if (response->lane.len) {
 		put(out, STR("X-Accel-Redirect: @"));
@@ -229,9 +226,14 @@ put_response(FCGX_Stream *out, struct response *response)
 		put(out, STR("\r\n\r\n"));
 		return;
 	}
-	put(out, (struct str){head, (size_t)length});
-	put(out, buf_view(&response->headers));
-	put(out, STR("\r\n"));
+	buf_literal(headers, "Status: ");
+	buf_u64(headers, (uint64_t)response->status);
+	if (response->status != 304) {
+		buf_literal(headers, "\r\nContent-Length: ");
+		buf_u64(headers, response->body.len);
+	}
+	buf_literal(headers, "\r\n\r\n");
+	put(out, buf_view(headers));
 	put(out, response->body);
 }
 

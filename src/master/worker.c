@@ -1,6 +1,7 @@
 /* Children of the master: see worker.h. */
 #include "master/worker.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -89,6 +90,16 @@ make_verifier(const struct conf *conf)
 	return NULL;
 }
 
+/*
+ * libfcgi allocates and frees large buffers for each request; with malloc's fast bins each of these frees would go
+ * through all of them.
+ */
+static void
+tune_malloc(void)
+{
+	mallopt(M_MXFAST, 0);
+}
+
 static int
 run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, int listen_fd,
 	 const sigset_t *wait_mask)
@@ -160,6 +171,7 @@ worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared
 	take_signals(&wait_mask);
 	if (worker_has_socket(kind)) {
 		let_requests_gather();
+		tune_malloc();
 		return run_lane(kind, conf, shared, listen_fd, &wait_mask);
 	}
 	return steward_run(conf, &shared->lease, &shared->directory, &stop_asked, &wait_mask);
