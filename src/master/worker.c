@@ -112,11 +112,13 @@ run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, 
 	};
 	struct service service;
 	struct token_verifier *verifier = make_verifier(conf);
-	struct store *store = kinds[kind].has_store ? store_new(conf, STORE_REPLY_S) : NULL;
-	struct cache *cache = cache_new(conf, &shared->lease);
 
 	if (!verifier)
 		return WORKER_EXIT_CONFIG;
+
+	struct store *store = kinds[kind].has_store ? store_new(conf, STORE_REPLY_S) : NULL;
+	struct cache *cache = cache_new(conf, &shared->lease);
+
 	service_init(&service, store ? store_port(store) : NULL, cache_port(cache), &render_codec, &shared->directory,
 		     (size_t)conf->store.transaction_grants);
 
