@@ -9,7 +9,7 @@
 #include "base/metrics.h"
 #include "cache/redis.h"
 
-enum { KEY_SIZE = 32 + SEASON_ID_MAX * 2, HEAD_SIZE = 64, NONCE_DIGITS = 16 };
+enum { KEY_SIZE = 32 + SEASON_ID_MAX * 2, HEAD_SIZE = 64 };
 
 struct cache {
 	const struct conf *conf;

@@ -99,6 +99,7 @@ response_problem(struct response *response, struct arena *arena, enum err err, c
 		 const struct faults *faults, struct str instance)
 {
 	enum err shown = err_public(err);
+	int status = err_status(err);
 	struct buf body;
 
 	if (!detail || shown != err)
@@ -106,20 +107,20 @@ response_problem(struct response *response, struct arena *arena, enum err err, c
 	buf_init(&body);
 	buf_format(&body, "{\"type\":\"urn:battlepass:problem:%s\",\"title\":", err_code(shown));
 	buf_json_string(&body, str_from(err_text(shown)));
-	buf_format(&body, ",\"status\":%d,\"code\":\"%s\",\"detail\":", statuses[shown], err_code(shown));
+	buf_format(&body, ",\"status\":%d,\"code\":\"%s\",\"detail\":", status, err_code(shown));
 	buf_json_string(&body, str_from(detail));
 	buf_literal(&body, ",\"instance\":");
 	buf_json_string(&body, instance);
 	if (faults && faults->count)
 		response_put_faults(&body, faults);
 	buf_char(&body, '}');
-	response->status = statuses[shown];
+	response->status = status;
 	response->body = arena_str(arena, buf_view(&body));
 	buf_release(&body);
 	response_header(response, STR("Content-Type"), STR("application/problem+json"));
 	response_header(response, STR("Cache-Control"), STR("no-store"));
-	if (statuses[shown] == 503)
+	if (status == 503)
 		response_header(response, STR("Retry-After"), STR("1"));
-	if (statuses[shown] == 401)
+	if (status == 401)
 		response_header(response, STR("WWW-Authenticate"), STR("Bearer"));
 }

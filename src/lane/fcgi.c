@@ -69,12 +69,6 @@ fcgi_open(struct fcgi *fcgi, int fd)
 	fcgi->last = false;
 }
 
-int
-fcgi_fd(const struct fcgi *fcgi)
-{
-	return fcgi->request.ipcFd;
-}
-
 bool
 fcgi_readable(const struct fcgi *fcgi)
 {

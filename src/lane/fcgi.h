@@ -23,7 +23,6 @@ void fcgi_free(struct fcgi *fcgi);
 int fcgi_accept(int listen_fd);
 /* Puts a connection into the place. */
 void fcgi_open(struct fcgi *fcgi, int fd);
-int fcgi_fd(const struct fcgi *fcgi);
 /* Has the peer sent something, or gone, so that receiving would not wait? */
 bool fcgi_readable(const struct fcgi *fcgi);
 /* Reads one whole request; texts are copied into the arena. False: there is none and the connection is closed. */
