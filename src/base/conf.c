@@ -63,6 +63,8 @@ static const struct key keys[] = {
 	{"", "log_level", FIELD(log_level), .type = CHOICE, .choices = {"error", "warning", "info", "debug"},
 	 .preset = "info",
 	 .help = "Least important messages that are logged."},
+	{"", "crash_points", FIELD(crash_points), TEXT_OF(0, PATH_BYTES), .restart = true, .preset = "",
+	 .help = "For tests only: folder whose files name the points where a process shall die; empty in production."},
 
 	{"store", "socket", FIELD(store.socket), TEXT_OF(0, SOCKET_BYTES), .preset = "/run/mysqld/mysqld.sock",
 	 .help = "Unix socket of the database; empty: host and port are used."},
@@ -116,7 +118,31 @@ static const struct key keys[] = {
 
 	LANE(read_lane, "0", "64", "answer cached reads", "one for two cores"),
 	LANE(store_lane, "0", "32", "answer what needs the database", "two a core"),
+	LANE(purchase_lane, "0", "32", "answer purchases", "one for two cores"),
 	LANE(admin_lane, "1", "8", "answer the admin calls", "one for two cores"),
+
+	{"economy", "url", FIELD(economy.url), TEXT_OF(0, NAME_BYTES), .preset = "",
+	 .help = "Address of the economy service (http:// or https://); empty: nothing is sold, and deliveries wait."},
+	{"economy", "token", FIELD(economy.token), TEXT_OF(0, NAME_BYTES), .preset = "",
+	 .help = "Bearer token that the economy service asks for; empty: none is sent."},
+	{"economy", "ca_file", FIELD(economy.ca_file), TEXT_OF(0, PATH_BYTES), .preset = "",
+	 .help = "Certificates that its own must be signed by (PEM); empty: those of the system."},
+	{"economy", "connect_timeout_ms", FIELD(economy.connect_timeout_ms), INTEGER_OF(10, 60000), .preset = "1000",
+	 .help = "Milliseconds to wait for a connection to the economy service."},
+	{"economy", "timeout_ms", FIELD(economy.timeout_ms), INTEGER_OF(100, 60000), .preset = "5000",
+	 .help = "Milliseconds to wait for the answer to one call."},
+	{"economy", "answer_within_ms", FIELD(economy.answer_within_ms), INTEGER_OF(100, 30000), .preset = "1000",
+	 .help = "Milliseconds after which a purchase that is not decided yet is answered with 202."},
+	{"economy", "give_up_after_s", FIELD(economy.give_up_after_s), INTEGER_OF(1, 86400), .preset = "120",
+	 .help = "Seconds after which a debit whose outcome is unknown is cancelled by its key."},
+	{"economy", "key_retention_s", FIELD(economy.key_retention_s), INTEGER_OF(1, 31536000), .preset = "86400",
+	 .help = "Seconds that the economy service knows an idempotency key at least; no debit is repeated after that."},
+	{"economy", "delivery_tries", FIELD(economy.delivery_tries), INTEGER_OF(1, 1000), .preset = "200",
+	 .help = "Times that a delivery is tried before it waits for an admin."},
+	{"economy", "retry_first_ms", FIELD(economy.retry_first_ms), INTEGER_OF(10, 60000), .preset = "500",
+	 .help = "Milliseconds before the courier asks again; doubled each time, with jitter."},
+	{"economy", "retry_most_ms", FIELD(economy.retry_most_ms), INTEGER_OF(10, 3600000), .preset = "60000",
+	 .help = "Most milliseconds before the courier asks again."},
 };
 /* clang-format on */
 

@@ -53,7 +53,21 @@ struct conf {
 	struct conf_lane {
 		int64_t processes; /* 0: by the number of cores */
 		int64_t turn;      /* most requests answered together */
-	} read_lane, store_lane, admin_lane;
+	} read_lane, store_lane, purchase_lane, admin_lane;
+	struct {
+		char *url; /* empty: nothing is sold, and deliveries wait */
+		char *token;
+		char *ca_file;
+		int64_t connect_timeout_ms;
+		int64_t timeout_ms;       /* one call */
+		int64_t answer_within_ms; /* then a purchase is answered with 202, and the courier goes on with it */
+		int64_t give_up_after_s;  /* a debit of unknown outcome is cancelled by its key */
+		int64_t key_retention_s;  /* as long as the economy knows a key; nothing is asked again after it */
+		int64_t delivery_tries;   /* then a delivery waits for an admin */
+		int64_t retry_first_ms;   /* back-off of the courier, doubled each time .. */
+		int64_t retry_most_ms;    /* .. up to this */
+	} economy;
+	char *crash_points; /* a folder for tests: see base/crash.h */
 };
 
 /*

@@ -5,6 +5,7 @@
  */
 #include "base/json.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -575,5 +576,14 @@ json_get_integer(const struct json *node, int64_t *ret)
 	if ((double)integer < number || (double)integer > number)
 		return false;
 	*ret = integer;
+	return true;
+}
+
+bool
+json_get_number(const struct json *node, double *ret)
+{
+	if (!cJSON_IsNumber(node_of(node)) || !isfinite(node_of(node)->valuedouble))
+		return false;
+	*ret = node_of(node)->valuedouble;
 	return true;
 }

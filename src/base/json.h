@@ -46,6 +46,8 @@ bool json_get_string(const struct json *node, struct str *ret);
 bool json_get_bool(const struct json *node, bool *ret);
 /* A number with no fractional part and magnitude <= JSON_INTEGER_MAX; 1e3 and 1.0 are integers. */
 bool json_get_integer(const struct json *node, int64_t *ret);
+/* Any number that is finite. */
+bool json_get_number(const struct json *node, double *ret);
 
 /* True if text is valid UTF-8 (no overlong forms, no surrogates, at most U+10FFFF) without NUL. */
 bool utf8_valid(struct str text);

@@ -2,6 +2,9 @@
  * Counters in shared memory. Each process owns a slot and only ever adds to it with relaxed stores; a reader sums the
  * slots. A slot outlives its process, so that counters never go back when a worker is replaced. One table declares name
  * and help of each; Prometheus text comes out of metrics_print().
+ *
+ * Beside them stand gauges: how something is now. Each has one value a host, set by the one process that knows it, and
+ * keeps it until it is set again.
  */
 #ifndef BP_BASE_METRICS_H
 #define BP_BASE_METRICS_H
@@ -33,6 +36,17 @@
 	X(XP_GRANTS_REJECTED, "battlepass_xp_grants_rejected_total", "XP grants refused.")                             \
 	X(TOKENS_VERIFIED, "battlepass_tokens_verified_total", "Token checks that succeeded.")                         \
 	X(TOKENS_REFUSED, "battlepass_tokens_refused_total", "Token checks that failed.")                              \
+	X(PURCHASES_GRANTED, "battlepass_purchases_granted_total", "Purchases charged and given.")                     \
+	X(PURCHASES_DECLINED, "battlepass_purchases_declined_total", "Purchases that the economy refused.")            \
+	X(PURCHASES_CANCELLED, "battlepass_purchases_cancelled_total", "Purchases given up and never charged.")        \
+	X(PURCHASES_REFUNDED, "battlepass_purchases_refunded_total", "Purchases whose money went back.")               \
+	X(PURCHASES_STUCK, "battlepass_purchases_stuck_total", "Times a purchase became stuck.")                       \
+	X(DELIVERIES_DELIVERED, "battlepass_deliveries_delivered_total", "Deliveries that the economy took.")          \
+	X(DELIVERIES_RETRIED, "battlepass_deliveries_retried_total",                                                   \
+	  "Deliveries put off after a try of unknown outcome.")                                                        \
+	X(DELIVERIES_FAILED, "battlepass_deliveries_failed_total", "Deliveries given up until an admin retries them.") \
+	X(AUTO_CLAIMS, "battlepass_auto_claims_total", "Players whose rewards were claimed when claims had closed.")   \
+	X(ECONOMY_UNKNOWN, "battlepass_economy_unknown_total", "Courier calls whose answer proved nothing.")           \
 	X(PROCESS_DEATHS, "battlepass_process_deaths_total", "Processes that ended unasked.")                          \
 	X(PROCESS_STARTS, "battlepass_process_starts_total", "Processes started by the master.")
 
@@ -43,18 +57,38 @@ enum metric {
 		METRIC_COUNT
 };
 
+#define METRIC_GAUGE_TABLE(X)                                                                                          \
+	X(PURCHASES_OPEN, "battlepass_purchases_open", "Purchases that wait for a proven word of the economy.")        \
+	X(PURCHASES_STUCK, "battlepass_purchases_stuck",                                                               \
+	  "Purchases that only a person can decide: not 0 is an alarm.")                                               \
+	X(DELIVERIES_PENDING, "battlepass_deliveries_pending", "Deliveries that are to be sent.")                      \
+	X(DELIVERIES_FAILED, "battlepass_deliveries_failed", "Deliveries that wait for an admin.")                     \
+	X(DELIVERIES_OLDEST, "battlepass_deliveries_oldest_pending_seconds", "Age of the oldest delivery to be sent.")
+
+/* Of the whole database, as this host's courier saw it last: hosts say the same, and their values are not to be added.
+ */
+enum metric_gauge {
+#define X(name, text, help) METRIC_GAUGE_##name,
+	METRIC_GAUGE_TABLE(X)
+#undef X
+		METRIC_GAUGE_COUNT
+};
+
 enum { METRICS_SLOTS = 1024 };
 
 struct metrics {
 	struct metrics_slot {
 		uint64_t counters[METRIC_COUNT];
 	} __attribute__((aligned(64))) slots[METRICS_SLOTS];
+	uint64_t gauges[METRIC_GAUGE_COUNT];
 };
 
 /* Chooses this process's slot; without it (tests, tools) counts go nowhere. metrics must outlive the process's use. */
 void metrics_attach(struct metrics *metrics, unsigned slot);
 void metrics_add(enum metric metric, uint64_t count);
 uint64_t metrics_sum(const struct metrics *metrics, enum metric metric);
+void metrics_set(enum metric_gauge gauge, uint64_t value);
+uint64_t metrics_value(const struct metrics *metrics, enum metric_gauge gauge);
 /* Appends the Prometheus text format, version 0.0.4. */
 void metrics_print(const struct metrics *metrics, struct buf *out);
 
