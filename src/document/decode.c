@@ -134,6 +134,40 @@ decode_members(struct decoder *decoder, const struct place *at, const struct jso
 	}
 }
 
+/* The policy that the object names; NULL, and a fault, if there is none. */
+static const struct policy *
+find_policy(struct decoder *decoder, const struct place *at, const struct json *object, const struct policy *policies,
+	    size_t count, const char *names)
+{
+	const struct json *value = json_member(object, "policy");
+	struct place member = {at, "policy", 0};
+	const char *name = NULL;
+
+	if (!value)
+		decoder_fault(decoder, &member, "required", "this member must be there");
+	else
+		decode_word(decoder, &member, value, NULL, &name);
+	if (!name)
+		return NULL;
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(policies[i].name, name) == 0)
+			return &policies[i];
+	}
+	decoder_fault(decoder, &member, "no_such_policy", "must be %s", names);
+	return NULL;
+}
+
+const struct policy *
+decode_policy(struct decoder *decoder, const struct place *at, const struct json *object, const struct policy *policies,
+	      size_t count, const char *names, void *target)
+{
+	const struct policy *policy = find_policy(decoder, at, object, policies, count, names);
+
+	if (policy)
+		decode_members(decoder, at, object, policy->fields, policy->field_count, target);
+	return policy;
+}
+
 void
 decode_ignored(struct decoder *decoder, const struct place *at, const struct json *value, const struct field *field,
 	       void *target)

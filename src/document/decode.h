@@ -4,7 +4,7 @@
  * pass finds them all. A target is written only by a member without fault: fill it with what "absent" means before.
  *
  * Codes: unknown_field, required, wrong_type, out_of_range, bad_id, bad_time, no_texts, bad_language,
- * duplicate_language, empty_text, too_long, empty_list, too_many.
+ * duplicate_language, empty_text, too_long, empty_list, too_many, no_such_policy.
  */
 #ifndef BP_DOCUMENT_DECODE_H
 #define BP_DOCUMENT_DECODE_H
@@ -62,6 +62,21 @@ size_t decoder_fault_count(const struct decoder *decoder);
 /* Reads an object's members into the struct at target; at most 32 fields. */
 void decode_members(struct decoder *decoder, const struct place *at, const struct json *object,
 		    const struct field *fields, size_t count, void *target);
+
+/* An object that says by its member "policy" which members it has; they include that one. */
+struct policy {
+	const char *name;
+	int value; /* what it stands for: the caller's */
+	const struct field *fields;
+	size_t field_count;
+};
+
+/*
+ * Reads an object's members by the policy that it names, which is returned; NULL, and a fault, if there is none. names
+ * are the policies there are, for people.
+ */
+const struct policy *decode_policy(struct decoder *decoder, const struct place *at, const struct json *object,
+				   const struct policy *policies, size_t count, const char *names, void *target);
 
 /* The readers; after each the type of its target. */
 void decode_ignored(struct decoder *decoder, const struct place *at, const struct json *value,

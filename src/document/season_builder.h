@@ -24,6 +24,10 @@ struct season_builder {
 	uint32_t reward_count;
 };
 
+/* Reads a price, the member of this name. Where a part cannot be read, the currency is NULL or the amount 0. */
+void season_builder_price(struct season_builder *builder, const struct place *parent, const char *name,
+			  const struct json *object, struct price *price);
+
 void season_builder_passes(struct season_builder *builder, const struct place *root, const struct json *array);
 /* Index of the pass with this id, -1 if there is none or the id is NULL. */
 int season_builder_find_pass(const struct season_builder *builder, const char *id);

@@ -30,6 +30,7 @@ struct season_draft {
 	const struct json *passes;
 	const struct json *rewards;
 	const struct json *overflow;
+	const struct json *tier_price;
 };
 
 struct tier_draft {
@@ -51,6 +52,7 @@ static const struct field season_fields[] = {
 	{"passes", decode_array, offsetof(struct season_draft, passes), true, 0, 0},
 	{"rewards", decode_array, offsetof(struct season_draft, rewards), true, 0, 0},
 	{"overflow", decode_object, offsetof(struct season_draft, overflow), false, 0, 0},
+	{"tier_price", decode_object, offsetof(struct season_draft, tier_price), false, 0, 0},
 };
 
 static const struct field tier_fields[] = {
@@ -172,6 +174,8 @@ build_season(struct season_builder *builder, const struct json *document)
 		season_builder_rewards(builder, &root, draft.rewards);
 	if (draft.overflow)
 		season_builder_overflow(builder, &root, draft.overflow);
+	if (draft.tier_price)
+		season_builder_price(builder, &root, "tier_price", draft.tier_price, &builder->season->tier_price);
 }
 
 /* Builds the season in arena; NULL if the document had a fault. */

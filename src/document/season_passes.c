@@ -1,7 +1,10 @@
 /*
- * The passes of a season document, what they cost and which others they include. It must never leave an include of the
- * season unresolved: includes has every pass that owning this one opens, however many steps away.
+ * The passes of a season document, what they cost, which others they include and what becomes of rewards that nobody
+ * claims. It must never leave an include of the season unresolved: includes has every pass that owning this one opens,
+ * however many steps away.
  */
+#include <inttypes.h>
+
 #include "document/season_builder.h"
 
 struct price_draft {
@@ -16,6 +19,13 @@ struct pass_draft {
 	const struct json *price;
 	const struct json *includes;
 	int64_t instant_tiers;
+	const struct json *auto_claim;
+};
+
+struct auto_claim_draft {
+	const char *policy;
+	const char *item;
+	int64_t quantity;
 };
 
 static const struct field pass_fields[] = {
@@ -25,6 +35,7 @@ static const struct field pass_fields[] = {
 	{"price", decode_object, offsetof(struct pass_draft, price), false, 0, 0},
 	{"includes", decode_array, offsetof(struct pass_draft, includes), false, 0, 0},
 	{"instant_tiers", decode_integer, offsetof(struct pass_draft, instant_tiers), false, 0, SEASON_TIERS_MAX},
+	{"auto_claim", decode_object, offsetof(struct pass_draft, auto_claim), false, 0, 0},
 };
 
 static const struct field price_fields[] = {
@@ -32,14 +43,48 @@ static const struct field price_fields[] = {
 	{"amount", decode_integer, offsetof(struct price_draft, amount), true, 1, QUANTITY_MAX},
 };
 
-static void
-build_price(struct season_builder *builder, const struct place *at, const struct json *object, struct price *price)
+/* What stands in auto_claim, by its policy. */
+static const struct field plain_fields[] = {
+	{"policy", decode_word, offsetof(struct auto_claim_draft, policy), true, 0, 0},
+};
+
+static const struct field convert_fields[] = {
+	{"policy", decode_word, offsetof(struct auto_claim_draft, policy), true, 0, 0},
+	{"item", decode_id, offsetof(struct auto_claim_draft, item), true, 0, 0},
+	{"quantity", decode_integer, offsetof(struct auto_claim_draft, quantity), true, 1, QUANTITY_MAX},
+};
+
+static const struct policy auto_claims[] = {
+	{"forfeit", AUTO_CLAIM_FORFEIT, plain_fields, COUNT_OF(plain_fields)},
+	{"claim", AUTO_CLAIM_CLAIM, plain_fields, COUNT_OF(plain_fields)},
+	{"convert", AUTO_CLAIM_CONVERT, convert_fields, COUNT_OF(convert_fields)},
+};
+
+void
+season_builder_price(struct season_builder *builder, const struct place *parent, const char *name,
+		     const struct json *object, struct price *price)
 {
+	struct place at = {parent, name, 0};
 	struct price_draft draft = {NULL, 0};
 
-	decode_members(&builder->decoder, &(struct place){at, "price", 0}, object, price_fields, COUNT_OF(price_fields),
-		       &draft);
+	decode_members(&builder->decoder, &at, object, price_fields, COUNT_OF(price_fields), &draft);
 	*price = (struct price){draft.currency, (uint64_t)draft.amount};
+}
+
+static void
+build_auto_claim(struct season_builder *builder, const struct place *parent, const struct json *object,
+		 struct pass *pass)
+{
+	struct place at = {parent, "auto_claim", 0};
+	struct auto_claim_draft draft = {0};
+	const struct policy *policy = decode_policy(&builder->decoder, &at, object, auto_claims, COUNT_OF(auto_claims),
+						    "forfeit, claim or convert", &draft);
+
+	if (!policy)
+		return;
+	pass->auto_claim = (enum auto_claim)policy->value;
+	pass->convert_item = draft.item;
+	pass->convert_quantity = (uint64_t)draft.quantity;
 }
 
 /* Everybody has a free pass from the start, so what belongs to a purchase has no place in it. */
@@ -94,9 +139,11 @@ build_pass(struct season_builder *builder, const struct place *at, const struct 
 		.instant_tiers = (uint32_t)draft.instant_tiers,
 	};
 	if (draft.price)
-		build_price(builder, at, draft.price, &pass->price);
+		season_builder_price(builder, at, "price", draft.price, &pass->price);
 	else if (!draft.free && read_whole)
 		decoder_member_fault(&builder->decoder, at, "price", "required", "a pass that is not free has a price");
+	if (draft.auto_claim)
+		build_auto_claim(builder, at, draft.auto_claim, pass);
 	if (draft.free)
 		check_free_pass(builder, at, &draft);
 	*ret_includes = draft.includes;
@@ -122,12 +169,38 @@ build_include(struct season_builder *builder, const struct place *at, const stru
 	*named |= UINT32_C(1) << index;
 }
 
+/* Are both prices known and in one currency, and the first not above the second? */
+static bool
+is_not_above(const struct price *price, const struct price *other)
+{
+	return price->amount > 0 && price->currency && other->currency &&
+	       strcmp(price->currency, other->currency) == 0 && price->amount <= other->amount;
+}
+
+/* An upgrade costs the difference to what is owned, which must be something. */
+static void
+check_price(struct season_builder *builder, const struct place *list, uint32_t index)
+{
+	const struct pass *pass = &builder->passes[index];
+	struct place at = place_element(list, index);
+	struct place price = {&at, "price", 0};
+
+	for (uint32_t i = 0; i < builder->season->pass_count; i++) {
+		const struct pass *other = &builder->passes[i];
+
+		if (i == index || !(pass->includes >> i & 1) || !is_not_above(&pass->price, &other->price))
+			continue;
+		decoder_fault(&builder->decoder, &(struct place){&price, "amount", 0}, "price_not_above_included",
+			      "must be above %" PRIu64 ", the price of a pass that this one includes",
+			      other->price.amount);
+		return;
+	}
+}
+
 /* From the passes that each one names to all that it opens. */
 static void
-close_includes(struct season_builder *builder, const struct place *list, uint32_t *opened)
+close_includes(uint32_t *opened, uint32_t count)
 {
-	uint32_t count = builder->season->pass_count;
-
 	/* Warshall: after round k, opened[i] has every pass that i leads to by way of the passes 0 to k. */
 	for (uint32_t k = 0; k < count; k++) {
 		for (uint32_t i = 0; i < count; i++) {
@@ -135,13 +208,24 @@ close_includes(struct season_builder *builder, const struct place *list, uint32_
 				opened[i] |= opened[k];
 		}
 	}
+}
+
+/* In a cycle no price could be above all others: only the cycle is reported then. */
+static void
+settle_includes(struct season_builder *builder, const struct place *list, uint32_t *opened)
+{
+	uint32_t count = builder->season->pass_count;
+
+	close_includes(opened, count);
 	for (uint32_t i = 0; i < count; i++) {
 		struct place at = place_element(list, i);
 
+		builder->passes[i].includes = opened[i] | UINT32_C(1) << i;
 		if (opened[i] >> i & 1)
 			decoder_member_fault(&builder->decoder, &at, "includes", "include_cycle",
 					     "this pass includes itself, perhaps by way of others");
-		builder->passes[i].includes = opened[i] | UINT32_C(1) << i;
+		else
+			check_price(builder, list, i);
 	}
 }
 
@@ -161,7 +245,7 @@ build_includes(struct season_builder *builder, const struct place *list, const s
 			build_include(builder, &at, id, &named[i]);
 		}
 	}
-	close_includes(builder, list, named);
+	settle_includes(builder, list, named);
 }
 
 void

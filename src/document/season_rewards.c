@@ -59,12 +59,7 @@ static const struct field currency_fields[] = {
 	{"quantity", decode_integer, offsetof(struct overflow_draft, quantity), true, 1, QUANTITY_MAX},
 };
 
-static const struct policy {
-	const char *name;
-	enum overflow_policy policy;
-	const struct field *fields;
-	size_t field_count;
-} policies[] = {
+static const struct policy policies[] = {
 	{"none", OVERFLOW_NONE, none_fields, COUNT_OF(none_fields)},
 	{"repeat", OVERFLOW_REPEAT, repeat_fields, COUNT_OF(repeat_fields)},
 	{"currency", OVERFLOW_CURRENCY, currency_fields, COUNT_OF(currency_fields)},
@@ -203,46 +198,24 @@ build_repeat(struct season_builder *builder, const struct place *root, const str
 	builder->season->overflow.reward = reward;
 }
 
-/* The policy by its name; NULL, and a fault, if there is none. */
-static const struct policy *
-find_policy(struct season_builder *builder, const struct place *at, const struct json *object)
-{
-	const struct json *value = json_member(object, "policy");
-	struct place member = {at, "policy", 0};
-	const char *name = NULL;
-
-	if (!value)
-		decoder_fault(&builder->decoder, &member, "required", "this member must be there");
-	else
-		decode_word(&builder->decoder, &member, value, NULL, &name);
-	if (!name)
-		return NULL;
-	for (size_t i = 0; i < COUNT_OF(policies); i++) {
-		if (strcmp(policies[i].name, name) == 0)
-			return &policies[i];
-	}
-	decoder_fault(&builder->decoder, &member, "no_such_policy", "must be none, repeat or currency");
-	return NULL;
-}
-
 void
 season_builder_overflow(struct season_builder *builder, const struct place *root, const struct json *object)
 {
 	struct place at = {root, "overflow", 0};
 	struct overflow_draft draft = {0};
-	const struct policy *policy = find_policy(builder, &at, object);
+	const struct policy *policy = decode_policy(&builder->decoder, &at, object, policies, COUNT_OF(policies),
+						    "none, repeat or currency", &draft);
 
 	if (!policy)
 		return;
-	decode_members(&builder->decoder, &at, object, policy->fields, policy->field_count, &draft);
 	builder->season->overflow = (struct overflow){
-		.policy = policy->policy,
+		.policy = (enum overflow_policy)policy->value,
 		.every = (uint64_t)draft.every,
 		.times = (uint32_t)draft.times,
 	};
 	if (draft.reward)
 		build_repeat(builder, root, &at, draft.reward);
-	if (policy->policy == OVERFLOW_CURRENCY)
+	if (policy->value == OVERFLOW_CURRENCY)
 		builder->season->overflow.reward = (struct reward){
 			.tier = builder->season->tier_count,
 			.kind = "currency",

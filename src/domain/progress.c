@@ -58,6 +58,44 @@ grant_apply(const struct season *season, uint64_t xp, uint64_t amount, struct gr
 	return ERR_OK;
 }
 
+enum err
+tiers_apply(const struct season *season, uint64_t xp, uint64_t tiers, uint64_t *ret_xp)
+{
+	const uint64_t *reached_at = season->tier_xp_total;
+	uint32_t tier = season_tier_at(season, xp);
+
+	if (tiers == 0)
+		return ERR_INVALID_FIELD;
+	if (tiers > season->tier_count - tier)
+		return ERR_TOO_MANY_TIERS;
+	uint32_t wanted = tier + (uint32_t)tiers;
+	uint64_t total = xp + (reached_at[wanted] - reached_at[tier]);
+
+	/* What was earned within a long tier may be worth a short one whole, which was not given. */
+	if (wanted < season->tier_count && total >= reached_at[wanted + 1])
+		total = reached_at[wanted + 1] - 1;
+	if (total >= XP_MAX)
+		return ERR_INVALID_FIELD;
+	*ret_xp = total;
+	return ERR_OK;
+}
+
+enum err
+correction_apply(uint64_t xp, int64_t amount, uint64_t *ret_xp)
+{
+	const int64_t most = (int64_t)XP_GRANT_MAX;
+
+	if (amount == 0 || amount < -most || amount > most || xp >= XP_MAX)
+		return ERR_INVALID_FIELD;
+	/* Below 10^15 + 10^9 either way, so it fits. */
+	int64_t total = (int64_t)xp + amount;
+
+	if (total < 0 || (uint64_t)total >= XP_MAX)
+		return ERR_INVALID_FIELD;
+	*ret_xp = (uint64_t)total;
+	return ERR_OK;
+}
+
 bool
 reward_unlocked(const struct season *season, uint32_t reward, uint32_t tier, uint32_t open_passes)
 {

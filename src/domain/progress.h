@@ -1,6 +1,6 @@
 /*
- * A player's progress in a season and what a grant does to it. Pure: level, tiers crossed and claimable rewards are
- * derived from XP, the curve, the passes owned and the claims made, and never stored.
+ * A player's progress in a season and what a grant, tiers that are given and a correction do to it. Pure: level, tiers
+ * crossed and claimable rewards are derived from XP, the curve, the passes owned and the claims made, and never stored.
  */
 #ifndef BP_DOMAIN_PROGRESS_H
 #define BP_DOMAIN_PROGRESS_H
@@ -40,6 +40,19 @@ enum err grant_admit(enum season_state stored, const struct season_times *times,
  * is untouched then.
  */
 enum err grant_apply(const struct season *season, uint64_t xp, uint64_t amount, struct grant_effect *ret_effect);
+
+/*
+ * The XP after this many tiers more: their cost is added, so that what was earned within the tier is kept, but never
+ * so much that yet another tier is reached. ERR_TOO_MANY_TIERS: past the last tier; ERR_INVALID_FIELD: 0 tiers, or the
+ * total would reach XP_MAX; *ret_xp is untouched then.
+ */
+enum err tiers_apply(const struct season *season, uint64_t xp, uint64_t tiers, uint64_t *ret_xp);
+
+/*
+ * Adds a correction, or takes it off. ERR_INVALID_FIELD: amount is 0 or further from it than XP_GRANT_MAX, or the
+ * total would be below 0 or reach XP_MAX; *ret_xp is untouched then.
+ */
+enum err correction_apply(uint64_t xp, int64_t amount, uint64_t *ret_xp);
 
 /*
  * Is the reward (an index) unlocked for somebody at this tier to whom these passes are open (season_open_passes)?

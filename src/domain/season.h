@@ -79,6 +79,13 @@ struct price {
 	uint64_t amount;
 };
 
+/* What becomes of a pass's rewards that nobody claimed until claim_until. */
+enum auto_claim {
+	AUTO_CLAIM_FORFEIT, /* nothing: they are lost */
+	AUTO_CLAIM_CLAIM,   /* they are claimed for the player */
+	AUTO_CLAIM_CONVERT, /* each is claimed as `convert_quantity` of the currency `convert_item` instead */
+};
+
 struct pass {
 	const char *id;
 	struct texts name;
@@ -86,6 +93,9 @@ struct pass {
 	struct price price;     /* currency is NULL when free */
 	uint32_t includes;      /* bit per pass index: owning this one opens those too (its own bit is set) */
 	uint32_t instant_tiers; /* tiers given with the purchase */
+	enum auto_claim auto_claim;
+	const char *convert_item;  /* NULL unless CONVERT */
+	uint64_t convert_quantity; /* 0 unless CONVERT */
 };
 
 struct reward {
@@ -128,6 +138,7 @@ struct season {
 	const uint32_t *tier_rewards; /* [0..tier_count + 1]: index of the first reward of that tier; [tier_count + 1]
 					 is reward_count; tier 0 has none */
 	const uint32_t *reward_by_id; /* reward indexes sorted by id (strcmp), for season_find_reward */
+	struct price tier_price;      /* of one tier; currency is NULL: tiers are not sold */
 	struct overflow overflow;
 };
 

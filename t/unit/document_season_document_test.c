@@ -84,17 +84,20 @@ print_faults(const char *about)
 /*
  * A small season without fault in parts, so that a test replaces one of them. Single quotes stand for double ones.
  */
-enum part { HEAD, TIMES, TIERS, PASSES, REWARDS, OVERFLOW, PART_COUNT };
+enum part { HEAD, TIMES, TIER_PRICE, TIERS, PASSES, REWARDS, OVERFLOW, PART_COUNT };
 
 static const char *const good_parts[PART_COUNT] = {
 	[HEAD] = "'season':'s9','name':{'en':'Nine','de':'Neun'}",
 	[TIMES] = "'starts_at':'2026-01-01T00:00:00Z','purchase_closes_at':'2026-03-01T00:00:00Z',"
 		  "'ends_at':'2026-03-08T00:00:00Z','claim_until':'2026-03-15T00:00:00Z','late_window_s':60",
+	[TIER_PRICE] = "'tier_price':{'currency':'gold','amount':150}",
 	[TIERS] = "'tiers':[{'tier':1,'xp':100},{'tier':2,'xp':200},{'tier':3,'xp':300}]",
 	[PASSES] = "'passes':[{'pass':'premium','name':{'en':'Premium'},'price':{'currency':'gems','amount':950}},"
-		   "{'pass':'free','free':true},{'pass':'plus','price':{'currency':'gems','amount':2000},"
-		   "'includes':['premium'],'instant_tiers':2},{'pass':'all','price':{'currency':'gems','amount':1},"
-		   "'includes':['plus']}]",
+		   "{'pass':'free','free':true,'auto_claim':{'policy':'claim'}},"
+		   "{'pass':'plus','price':{'currency':'gems','amount':2000},'includes':['premium'],'instant_tiers':2,"
+		   "'auto_claim':{'policy':'convert','item':'dust','quantity':5}},"
+		   "{'pass':'all','price':{'currency':'gold','amount':1},'includes':['plus'],"
+		   "'auto_claim':{'policy':'forfeit'}}]",
 	[REWARDS] = "'rewards':[{'reward':'b','tier':3,'pass':'free','kind':'currency','item':'coins','quantity':5},"
 		    "{'reward':'c','tier':1,'pass':'plus','kind':'item','item':'hat','quantity':1,"
 		    "'name':{'EN':'Hat'}},"
@@ -161,6 +164,10 @@ test_sample(void)
 	CU_ASSERT_TRUE(season_find_reward(season, "t10-plus", 8) >= 0);
 	CU_ASSERT_EQUAL(season->passes[season_find_pass(season, "premium-plus", 12)].instant_tiers, 10);
 	CU_ASSERT_EQUAL(season->overflow.policy, OVERFLOW_REPEAT);
+	CU_ASSERT_STRING_EQUAL(season->tier_price.currency, "gems");
+	CU_ASSERT_EQUAL(season->tier_price.amount, 150);
+	CU_ASSERT_EQUAL(season->passes[season_find_pass(season, "free", 4)].auto_claim, AUTO_CLAIM_CLAIM);
+	CU_ASSERT_EQUAL(season->passes[season_find_pass(season, "premium", 7)].auto_claim, AUTO_CLAIM_CONVERT);
 	season_free(season);
 }
 
@@ -203,6 +210,32 @@ check_passes(const struct season *season)
 }
 
 static void
+check_auto_claims(const struct season *season)
+{
+	static const struct {
+		enum auto_claim auto_claim;
+		const char *item;
+		uint64_t quantity;
+	} wanted[] = {
+		{AUTO_CLAIM_FORFEIT, NULL, 0},
+		{AUTO_CLAIM_CLAIM, NULL, 0},
+		{AUTO_CLAIM_CONVERT, "dust", 5},
+		{AUTO_CLAIM_FORFEIT, NULL, 0},
+	};
+
+	CU_ASSERT_EQUAL_FATAL(season->pass_count, COUNT_OF(wanted));
+	for (size_t i = 0; i < COUNT_OF(wanted); i++) {
+		const struct pass *pass = &season->passes[i];
+
+		CU_ASSERT_EQUAL(pass->auto_claim, wanted[i].auto_claim);
+		CU_ASSERT_EQUAL(pass->convert_quantity, wanted[i].quantity);
+		CU_ASSERT_EQUAL(pass->convert_item != NULL, wanted[i].item != NULL);
+		if (pass->convert_item && wanted[i].item)
+			CU_ASSERT_STRING_EQUAL(pass->convert_item, wanted[i].item);
+	}
+}
+
+static void
 test_every_member(void)
 {
 	struct season *season = parse_with(PART_COUNT, "");
@@ -227,6 +260,9 @@ test_every_member(void)
 	CU_ASSERT_EQUAL(season->tier_xp_total[3], 600);
 	check_rewards(season);
 	check_passes(season);
+	check_auto_claims(season);
+	CU_ASSERT_STRING_EQUAL(season->tier_price.currency, "gold");
+	CU_ASSERT_EQUAL(season->tier_price.amount, 150);
 	CU_ASSERT_EQUAL(season->overflow.policy, OVERFLOW_REPEAT);
 	CU_ASSERT_EQUAL(season->overflow.every, 500);
 	CU_ASSERT_EQUAL(season->overflow.times, 7);
@@ -265,6 +301,16 @@ test_other_overflows(void)
 }
 
 static void
+test_no_tier_price(void)
+{
+	struct season *season = parse_with(TIER_PRICE, "");
+
+	CU_ASSERT_PTR_NOT_NULL_FATAL(season);
+	CU_ASSERT_PTR_NULL(season->tier_price.currency);
+	season_free(season);
+}
+
+static void
 test_order_of_members(void)
 {
 	const char *parts[PART_COUNT];
@@ -276,15 +322,22 @@ test_order_of_members(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(season);
 	check_rewards(season);
 	check_passes(season);
+	check_auto_claims(season);
 	season_free(season);
 }
 
 #define REWARD(id) "{'reward':'" id "','tier':1,'pass':'free','kind':'k','item':'i','quantity':1}"
 #define FREE_PASS  "{'pass':'free','free':true}"
 #define PRICE      "'price':{'currency':'gems','amount':1}"
-#define TEXT_50    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
-#define TEXT_250   TEXT_50 TEXT_50 TEXT_50 TEXT_50 TEXT_50
-#define ID_59      "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii"
+#define PRICE_2    "'price':{'currency':'gems','amount':2}"
+/* A pass that other members and a brace follow. */
+#define PASS_PRICED(id, currency, amount) "{'pass':'" id "','price':{'currency':'" currency "','amount':" amount "}"
+#define PASS_CLAIMED(auto_claim)                                                                                       \
+	"'passes':[" FREE_PASS "," PASS_PRICED("premium", "gems", "1") ",'auto_claim':" auto_claim                     \
+								       "},{'pass':'plus'," PRICE "}]"
+#define TEXT_50  "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define TEXT_250 TEXT_50 TEXT_50 TEXT_50 TEXT_50 TEXT_50
+#define ID_59    "iiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiiii"
 
 #define REPEAT(id)                                                                                                     \
 	"'overflow':{'policy':'repeat','every':1,'times':1,'reward':{'reward':'" id                                    \
@@ -303,6 +356,12 @@ test_what_is_allowed(void)
 		{TIMES, "'starts_at':'2026-01-01T00:00:00Z','purchase_closes_at':'2026-03-01T00:00:00+01:00',"
 			"'ends_at':'2026-02-28T23:00:00Z','claim_until':'2026-02-28T23:00:00.000Z'"},
 		{TIERS, "'tiers':[{'tier':1,'xp':1},{'tier':2,'xp':1.0},{'xp':999999999999997,'tier':3}]"},
+		{TIER_PRICE, ""},
+		{TIER_PRICE, "'tier_price':{'amount':1000000000,'currency':'a'}"},
+		{PASSES,
+		 "'passes':[" FREE_PASS "," PASS_PRICED("premium", "gems", "5") "}," PASS_PRICED(
+			 "plus", "gold", "5") ",'includes':['premium']}," PASS_PRICED("all", "gems",
+										      "6") ",'includes':['plus']}]"},
 		{REWARDS, "'rewards':[]"},
 		{REWARDS, "'rewards':[" REWARD("extra.1a") "," REWARD("extra.") "," REWARD("extra1") "," REWARD(
 				  "x.extra.1") "]"},
@@ -385,6 +444,15 @@ static const struct fault_case {
 	 "'ends_at':'2026-03-08T00:00:00Z','claim_until':'2026-03-15T00:00:00Z','late_window_s':-1",
 	 "/late_window_s", "out_of_range"},
 
+	{TIER_PRICE, "'tier_price':150", "/tier_price", "wrong_type"},
+	{TIER_PRICE, "'tier_price':null", "/tier_price", "wrong_type"},
+	{TIER_PRICE, "'tier_price':{'amount':150}", "/tier_price/currency", "required"},
+	{TIER_PRICE, "'tier_price':{'currency':'gems'}", "/tier_price/amount", "required"},
+	{TIER_PRICE, "'tier_price':{'currency':'','amount':150}", "/tier_price/currency", "bad_id"},
+	{TIER_PRICE, "'tier_price':{'currency':'gems','amount':0}", "/tier_price/amount", "out_of_range"},
+	{TIER_PRICE, "'tier_price':{'currency':'gems','amount':1000000001}", "/tier_price/amount", "out_of_range"},
+	{TIER_PRICE, "'tier_price':{'currency':'gems','amount':1,'tiers':5}", "/tier_price/tiers", "unknown_field"},
+
 	{TIERS, "", "/tiers", "required"},
 	{TIERS, "'tiers':{}", "/tiers", "wrong_type"},
 	{TIERS, "'tiers':[]", "/tiers", "empty_list"},
@@ -430,11 +498,11 @@ static const struct fault_case {
 	 "'passes':[" FREE_PASS ",{'pass':'premium'," PRICE "},{'pass':'plus'," PRICE "},{'pass':'premium'," PRICE "}]",
 	 "/passes/3/pass", "duplicate_id"},
 	{PASSES,
-	 "'passes':[" FREE_PASS ",{'pass':'premium'," PRICE "},{'pass':'plus'," PRICE
+	 "'passes':[" FREE_PASS ",{'pass':'premium'," PRICE "},{'pass':'plus'," PRICE_2
 	 ",'includes':['premium','gold']}]",
 	 "/passes/2/includes/1", "no_such_pass"},
 	{PASSES,
-	 "'passes':[" FREE_PASS ",{'pass':'premium'," PRICE "},{'pass':'plus'," PRICE
+	 "'passes':[" FREE_PASS ",{'pass':'premium'," PRICE "},{'pass':'plus'," PRICE_2
 	 ",'includes':['premium','premium']}]",
 	 "/passes/2/includes/1", "duplicate_id"},
 	{PASSES, "'passes':[" FREE_PASS ",{'pass':'premium'," PRICE "},{'pass':'plus'," PRICE ",'includes':[{}]}]",
@@ -443,6 +511,47 @@ static const struct fault_case {
 	 "/passes/2/includes", "include_cycle"},
 	{PASSES, "'passes':[" FREE_PASS ",{'pass':'premium'," PRICE "},{'pass':'plus'," PRICE ",'instant_tiers':1001}]",
 	 "/passes/2/instant_tiers", "out_of_range"},
+	{PASSES, PASS_CLAIMED("'claim'"), "/passes/1/auto_claim", "wrong_type"},
+	{PASSES, PASS_CLAIMED("null"), "/passes/1/auto_claim", "wrong_type"},
+	{PASSES, PASS_CLAIMED("{}"), "/passes/1/auto_claim/policy", "required"},
+	{PASSES, PASS_CLAIMED("{'policy':2}"), "/passes/1/auto_claim/policy", "wrong_type"},
+	{PASSES, PASS_CLAIMED("{'policy':'Claim'}"), "/passes/1/auto_claim/policy", "no_such_policy"},
+	{PASSES, PASS_CLAIMED("{'policy':'claim','item':'dust'}"), "/passes/1/auto_claim/item", "unknown_field"},
+	{PASSES, PASS_CLAIMED("{'policy':'forfeit','quantity':1}"), "/passes/1/auto_claim/quantity", "unknown_field"},
+	{PASSES, PASS_CLAIMED("{'policy':'convert','quantity':1}"), "/passes/1/auto_claim/item", "required"},
+	{PASSES, PASS_CLAIMED("{'policy':'convert','item':'dust'}"), "/passes/1/auto_claim/quantity", "required"},
+	{PASSES, PASS_CLAIMED("{'policy':'convert','item':'a/b','quantity':1}"), "/passes/1/auto_claim/item", "bad_id"},
+	{PASSES, PASS_CLAIMED("{'policy':'convert','item':'dust','quantity':0}"), "/passes/1/auto_claim/quantity",
+	 "out_of_range"},
+	{PASSES, PASS_CLAIMED("{'policy':'convert','item':'dust','quantity':1000000001}"),
+	 "/passes/1/auto_claim/quantity", "out_of_range"},
+	{PASSES,
+	 "'passes':[" FREE_PASS
+	 "," PASS_PRICED("premium", "gems", "950") "}," PASS_PRICED("plus", "gems", "950") ",'includes':['premium']}]",
+	 "/passes/2/price/amount", "price_not_above_included"},
+	{PASSES,
+	 "'passes':[" FREE_PASS
+	 "," PASS_PRICED("plus", "gems", "949") ",'includes':['premium']}," PASS_PRICED("premium", "gems", "950") "}]",
+	 "/passes/1/price/amount", "price_not_above_included"},
+	/* By way of one in another currency. */
+	{PASSES,
+	 "'passes':[" FREE_PASS "," PASS_PRICED("premium", "gems", "7") "}," PASS_PRICED(
+		 "plus", "gold", "1") ",'includes':['premium']}," PASS_PRICED("all", "gems",
+									      "6") ",'includes':['plus']}]",
+	 "/passes/3/price/amount", "price_not_above_included"},
+	/* A price that cannot be read is not compared, whichever of the two it is. */
+	{PASSES,
+	 "'passes':[" FREE_PASS
+	 "," PASS_PRICED("premium", "gems", "7") "}," PASS_PRICED("plus", "gems", "0") ",'includes':['premium']}]",
+	 "/passes/2/price/amount", "out_of_range"},
+	{PASSES,
+	 "'passes':[" FREE_PASS
+	 "," PASS_PRICED("premium", "gems", "'7'") "}," PASS_PRICED("plus", "gems", "1") ",'includes':['premium']}]",
+	 "/passes/1/price/amount", "wrong_type"},
+	{PASSES,
+	 "'passes':[" FREE_PASS
+	 "," PASS_PRICED("premium", "g s", "7") "}," PASS_PRICED("plus", "gems", "1") ",'includes':['premium']}]",
+	 "/passes/1/price/currency", "bad_id"},
 	/* An id that cannot be read: what may refer to it is not reported too. */
 	{PASSES, "'passes':[" FREE_PASS ",{'pass':'premium'," PRICE ",'includes':['plus']},{'pass':'pl us'," PRICE "}]",
 	 "/passes/2/pass", "bad_id"},
@@ -534,6 +643,7 @@ test_several_faults(void)
 	static const char *const parts[PART_COUNT] = {
 		[HEAD] = "'season':'current','name':{'en':'','x':'y'},'extra':1",
 		[TIMES] = "'starts_at':'soon','ends_at':'2026-03-08T00:00:00Z','claim_until':'2026-01-01T00:00:00Z'",
+		[TIER_PRICE] = "'tier_price':{'currency':'g g'}",
 		[TIERS] = "'tiers':[{'tier':2,'xp':-5},{'tier':5}]",
 		[PASSES] = "'passes':[{'pass':'a'," PRICE ",'includes':['b']},{'pass':'b'," PRICE
 			   ",'includes':['c']},{'pass':'c'," PRICE ",'includes':['a']},{'pass':'d'," PRICE
@@ -552,6 +662,8 @@ test_several_faults(void)
 		{"/starts_at", "bad_time"},
 		{"/purchase_closes_at", "required"},
 		{"/claim_until", "times_out_of_order"},
+		{"/tier_price/currency", "bad_id"},
+		{"/tier_price/amount", "required"},
 		{"/tiers/0/tier", "tier_gap"},
 		{"/tiers/0/xp", "out_of_range"},
 		{"/tiers/1/tier", "tier_gap"},
@@ -560,6 +672,7 @@ test_several_faults(void)
 		{"/passes/0/includes", "include_cycle"},
 		{"/passes/1/includes", "include_cycle"},
 		{"/passes/2/includes", "include_cycle"},
+		{"/passes/3/price/amount", "price_not_above_included"},
 		{"/rewards/0/reward", "reserved_id"},
 		{"/rewards/0/tier", "no_such_tier"},
 		{"/rewards/0/pass", "no_such_pass"},
@@ -676,8 +789,8 @@ test_largest(void)
 		buf_format(&buf, ",{'reward':'r%d','tier':%d,'pass':'free','kind':'k','item':'i','quantity':1}", i,
 			   1 + i * 7 % SEASON_TIERS_MAX);
 	buf_char(&buf, ']');
-	const char *parts[PART_COUNT] = {good_parts[HEAD],   good_parts[TIMES],    buf_text(&buf),
-					 good_parts[PASSES], good_parts[OVERFLOW], ""};
+	const char *parts[PART_COUNT] = {
+		good_parts[HEAD], good_parts[TIMES], buf_text(&buf), good_parts[PASSES], good_parts[OVERFLOW], "", ""};
 	struct season *season = parse_parts(parts);
 
 	CU_ASSERT_PTR_NOT_NULL_FATAL(season);
@@ -812,6 +925,26 @@ mutate(struct buf *buf, uint64_t *state)
 	}
 }
 
+/* Whoever owns what a pass includes can still buy it, and a pass converts into something exactly if it says so. */
+static void
+check_pass_promises(const struct season *season)
+{
+	for (uint32_t i = 0; i < season->pass_count; i++) {
+		const struct pass *pass = &season->passes[i];
+
+		CU_ASSERT_EQUAL(pass->free, pass->price.currency == NULL);
+		CU_ASSERT_EQUAL(pass->auto_claim == AUTO_CLAIM_CONVERT, pass->convert_item != NULL);
+		CU_ASSERT_EQUAL(pass->auto_claim == AUTO_CLAIM_CONVERT, pass->convert_quantity > 0);
+		for (uint32_t k = 0; k < season->pass_count; k++) {
+			const struct price *other = &season->passes[k].price;
+
+			if (k != i && (pass->includes >> k & 1) && other->currency &&
+			    strcmp(other->currency, pass->price.currency) == 0)
+				CU_ASSERT_TRUE(pass->price.amount > other->amount);
+		}
+	}
+}
+
 /* What a season promises to those who ask it, whatever document it came from. */
 static void
 check_season(const struct season *season)
@@ -823,6 +956,8 @@ check_season(const struct season *season)
 	CU_ASSERT_TRUE(season->times.purchase_closes_at_ms <= season->times.ends_at_ms);
 	CU_ASSERT_TRUE(season->times.ends_at_ms <= season->times.claim_until_ms);
 	CU_ASSERT_TRUE(season->name.count > 0);
+	CU_ASSERT_EQUAL(season->tier_price.currency != NULL, season->tier_price.amount > 0);
+	check_pass_promises(season);
 	CU_ASSERT_EQUAL(season->tier_rewards[season->tier_count + 1], season->reward_count);
 	for (uint32_t i = 0; i < season->reward_count; i++) {
 		const struct reward *reward = &season->rewards[i];
@@ -869,6 +1004,7 @@ main(void)
 		{"the sample season", test_sample},
 		{"every member is where it belongs", test_every_member},
 		{"the other overflow policies", test_other_overflows},
+		{"a season that sells no tiers", test_no_tier_price},
 		{"the order of members does not matter", test_order_of_members},
 		{"what is allowed", test_what_is_allowed},
 		{"each fault, alone and with its pointer", test_each_fault},

@@ -302,6 +302,170 @@ test_splitting_changes_nothing(void)
 }
 
 static void
+test_tiers_boundaries(void)
+{
+	/* A long tier, two short ones, and a long one again. */
+	static const uint64_t cost[] = {0, 1000, 10, 20, 500};
+	static const uint64_t total[] = {0, 1000, 1010, 1030, 1530};
+	static const struct season uneven = {.tier_count = 4, .tier_xp = cost, .tier_xp_total = total};
+	static const struct {
+		uint64_t xp;
+		uint64_t tiers;
+		enum err err;
+		uint64_t after;
+	} cases[] = {
+		{0, 1, ERR_OK, 1000},
+		{9, 1, ERR_OK, 1009},
+		{10, 1, ERR_OK, 1009}, /* 1010 would be a tier more */
+		{999, 1, ERR_OK, 1009},
+		{999, 2, ERR_OK, 1029},
+		{19, 2, ERR_OK, 1029},
+		{18, 2, ERR_OK, 1028},
+		{999, 3, ERR_OK, 1529},
+		{499, 3, ERR_OK, 1529},
+		{498, 3, ERR_OK, 1528},
+		{999, 4, ERR_OK, 2529}, /* behind the last there is none to cross */
+		{1000, 1, ERR_OK, 1010},
+		{1009, 1, ERR_OK, 1019},
+		{1029, 1, ERR_OK, 1049},
+		{1529, 1, ERR_OK, 2029},
+		{1530, 1, ERR_TOO_MANY_TIERS, 0},
+		{1029, 3, ERR_TOO_MANY_TIERS, 0},
+		{0, 5, ERR_TOO_MANY_TIERS, 0},
+		{0, UINT64_MAX, ERR_TOO_MANY_TIERS, 0},
+		{0, UINT64_C(0x100000001), ERR_TOO_MANY_TIERS, 0},
+		{0, 0, ERR_INVALID_FIELD, 0},
+		{1530, 0, ERR_INVALID_FIELD, 0},
+		{UINT64_MAX, 1, ERR_TOO_MANY_TIERS, 0},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		uint64_t xp = 77;
+
+		CU_ASSERT_EQUAL(tiers_apply(&uneven, cases[i].xp, cases[i].tiers, &xp), cases[i].err);
+		CU_ASSERT_EQUAL(xp, cases[i].err == ERR_OK ? cases[i].after : 77);
+	}
+}
+
+static void
+test_tiers_reach_xp_max(void)
+{
+	static const uint64_t cost[] = {0, 1000, XP_MAX - 1001};
+	static const uint64_t total[] = {0, 1000, XP_MAX - 1};
+	static const struct season steep = {.tier_count = 2, .tier_xp = cost, .tier_xp_total = total};
+	uint64_t xp = 77;
+
+	CU_ASSERT_EQUAL(tiers_apply(&steep, 1, 2, &xp), ERR_INVALID_FIELD);
+	CU_ASSERT_EQUAL(tiers_apply(&steep, XP_MAX - 2, 1, &xp), ERR_INVALID_FIELD);
+	CU_ASSERT_EQUAL(xp, 77);
+	CU_ASSERT_EQUAL(tiers_apply(&steep, 1000, 1, &xp), ERR_OK);
+	CU_ASSERT_EQUAL(xp, XP_MAX - 1);
+}
+
+/* The tiers that were given and not one more; XP grows by their cost, or by less only to stay below the next tier. */
+static void
+check_tiers(const struct season *season, uint64_t xp, uint64_t tiers)
+{
+	uint32_t before = season_tier_at(season, xp);
+	uint64_t after = xp;
+	enum err err = tiers_apply(season, xp, tiers, &after);
+
+	CU_ASSERT_EQUAL(err, tiers == 0                            ? ERR_INVALID_FIELD
+			     : before + tiers > season->tier_count ? ERR_TOO_MANY_TIERS
+								   : ERR_OK);
+	if (err != ERR_OK) {
+		CU_ASSERT_EQUAL(after, xp);
+		return;
+	}
+	struct standing then = progress_standing(season, after);
+	uint64_t cost = season->tier_xp_total[before + tiers] - season->tier_xp_total[before];
+
+	CU_ASSERT_EQUAL(then.tier, before + tiers);
+	CU_ASSERT_TRUE(after - xp == cost || (after - xp < cost && then.xp_to_next_tier == 1));
+}
+
+static void
+test_random_tiers(void)
+{
+	struct random_season random;
+	uint64_t state = seed;
+
+	for (int i = 0; i < RANDOM_HISTORIES; i++) {
+		random_season(&random, &state);
+		for (int k = 0; k < RANDOM_QUESTIONS; k++)
+			check_tiers(&random.season,
+				    random_below(&state, random.season.tier_xp_total[random.season.tier_count] + 2),
+				    random_below(&state, random.season.tier_count + 2));
+	}
+}
+
+static void
+test_correction_limits(void)
+{
+	static const struct {
+		uint64_t xp;
+		int64_t amount;
+		enum err err;
+	} cases[] = {
+		{0, 0, ERR_INVALID_FIELD},
+		{5, 0, ERR_INVALID_FIELD},
+		{0, 1, ERR_OK},
+		{0, -1, ERR_INVALID_FIELD},
+		{1, -1, ERR_OK},
+		{1, -2, ERR_INVALID_FIELD},
+		{0, (int64_t)XP_GRANT_MAX, ERR_OK},
+		{0, (int64_t)XP_GRANT_MAX + 1, ERR_INVALID_FIELD},
+		{XP_MAX - 1, -(int64_t)XP_GRANT_MAX, ERR_OK},
+		{XP_MAX - 1, -(int64_t)XP_GRANT_MAX - 1, ERR_INVALID_FIELD},
+		{XP_GRANT_MAX, -(int64_t)XP_GRANT_MAX, ERR_OK},
+		{XP_GRANT_MAX - 1, -(int64_t)XP_GRANT_MAX, ERR_INVALID_FIELD},
+		{XP_MAX - 2, 1, ERR_OK},
+		{XP_MAX - 1, 1, ERR_INVALID_FIELD},
+		{XP_MAX - XP_GRANT_MAX, (int64_t)XP_GRANT_MAX, ERR_INVALID_FIELD},
+		{XP_MAX, -1, ERR_INVALID_FIELD},
+		{UINT64_MAX, -1, ERR_INVALID_FIELD},
+		{5, INT64_MIN, ERR_INVALID_FIELD},
+		{5, INT64_MAX, ERR_INVALID_FIELD},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		uint64_t xp = 77;
+
+		CU_ASSERT_EQUAL(correction_apply(cases[i].xp, cases[i].amount, &xp), cases[i].err);
+		CU_ASSERT_EQUAL(xp, cases[i].err == ERR_OK ? cases[i].xp + (uint64_t)cases[i].amount : 77);
+	}
+}
+
+/* What was put on can be taken off again, and the sum of what was taken is what is there. */
+static void
+test_random_corrections(void)
+{
+	uint64_t state = seed;
+
+	for (int i = 0; i < RANDOM_HISTORIES; i++) {
+		uint64_t start = random_magnitude(&state, XP_MAX - 1);
+		int64_t sum = (int64_t)start;
+		uint64_t xp = start;
+
+		for (int k = 0; k < RANDOM_GRANTS; k++) {
+			int64_t amount = (int64_t)random_magnitude(&state, XP_GRANT_MAX);
+			uint64_t before = xp;
+			uint64_t back;
+
+			amount = random_below(&state, 2) ? amount : -amount;
+			if (correction_apply(before, amount, &xp) != ERR_OK) {
+				CU_ASSERT_TRUE(sum + amount < 0 || sum + amount >= (int64_t)XP_MAX);
+				continue;
+			}
+			sum += amount;
+			CU_ASSERT_EQUAL(correction_apply(xp, -amount, &back), ERR_OK);
+			CU_ASSERT_EQUAL(back, before);
+		}
+		CU_ASSERT_EQUAL((int64_t)xp, sum);
+	}
+}
+
+static void
 test_reward_unlocked(void)
 {
 	CU_ASSERT_FALSE(reward_unlocked(&small, 0, 0, 1));
@@ -348,6 +512,11 @@ main(void)
 		{"limits of a grant", test_apply_limits},
 		{"random histories lose nothing and report each tier once", test_random_histories},
 		{"a grant in two parts is the same as whole", test_splitting_changes_nothing},
+		{"tiers that are given keep what was earned within one", test_tiers_boundaries},
+		{"tiers that would reach the limit of XP", test_tiers_reach_xp_max},
+		{"as many tiers as were given, on random curves", test_random_tiers},
+		{"limits of a correction", test_correction_limits},
+		{"random corrections add up", test_random_corrections},
 		{"rewards unlock by tier and pass", test_reward_unlocked},
 		{"unlocking never goes back", test_unlocking_never_goes_back},
 		CU_TEST_INFO_NULL,

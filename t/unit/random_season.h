@@ -68,6 +68,22 @@ random_curve(struct random_season *random, uint64_t *state)
 	random->season.tier_xp_total = random->tier_xp_total;
 }
 
+/* A price above that of all in the same currency that it includes. */
+static inline struct price
+random_price(const struct random_season *random, uint32_t includes, uint64_t *state)
+{
+	static const char *const currencies[] = {"gems", "gold"};
+	struct price price = {currencies[random_below(state, 4) == 0], random_magnitude(state, 5000)};
+
+	for (uint32_t i = 0; i < RANDOM_PASSES_MAX; i++) {
+		const struct price *other = &random->passes[i].price;
+
+		if ((includes >> i & 1) && other->currency == price.currency && other->amount >= price.amount)
+			price.amount = other->amount + 1 + random_below(state, 3);
+	}
+	return price;
+}
+
 static inline void
 random_passes(struct random_season *random, uint64_t *state)
 {
@@ -83,6 +99,9 @@ random_passes(struct random_season *random, uint64_t *state)
 			if (random_below(state, 3) == 0)
 				pass->includes |= random->passes[k].includes;
 		}
+		/* A pass has its bit in its own includes and no price yet. */
+		if (i > 0)
+			pass->price = random_price(random, pass->includes, state);
 	}
 	random->season.passes = random->passes;
 	random->season.pass_count = count;
@@ -135,8 +154,16 @@ random_season(struct random_season *random, uint64_t *state)
 	random->season.overflow.policy = (enum overflow_policy)random_below(state, 3);
 	if (random->season.overflow.policy != OVERFLOW_NONE)
 		random->season.overflow.every = random_magnitude(state, XP_GRANT_MAX);
-	if (random->season.overflow.policy == OVERFLOW_REPEAT)
+	if (random->season.overflow.policy == OVERFLOW_REPEAT) {
 		random->season.overflow.times = (uint32_t)(1 + random_below(state, SEASON_OVERFLOW_UNITS_MAX));
+		random->season.overflow.reward = (struct reward){
+			.id = "extra",
+			.tier = random->season.tier_count,
+			.pass = (uint32_t)random_below(state, random->season.pass_count),
+		};
+	}
+	if (random_below(state, 4))
+		random->season.tier_price = (struct price){"gems", random_magnitude(state, 1000000000)};
 }
 
 #endif
