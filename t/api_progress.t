@@ -95,8 +95,8 @@ subtest 'passes owned and rewards claimed' => sub {
     my ($claim) = grep { $_->{pass} eq 'premium' && $_->{tier} <= 5 } @{ $document->{rewards} };
     $db->do('INSERT INTO progress (player_id, season_id, xp, revision, pass_count, claim_count, updated_at_ms) VALUES (?, ?, ?, 3, 1, 1, ?)',
         undef, $player, $season, $thresholds[9], $since);
-    $db->do('INSERT INTO pass_ownership VALUES (?, ?, ?, ?)', undef, $player, $season, 'premium-plus', $since);
-    $db->do('INSERT INTO claim VALUES (?, ?, ?, ?, ?, ?)', undef, $player, $season, @$claim{qw(tier pass reward)}, $since);
+    $db->do('INSERT INTO pass_ownership (player_id, season_id, pass_id, since_ms) VALUES (?, ?, ?, ?)', undef, $player, $season, 'premium-plus', $since);
+    $db->do('INSERT INTO claim (player_id, season_id, tier, pass_id, reward_id, claimed_at_ms) VALUES (?, ?, ?, ?, ?, ?)', undef, $player, $season, @$claim{qw(tier pass reward)}, $since);
     for my $from ('store', 'cache') {
         my $answer = progress($s, $player);
         is(timing($answer), $from, "$from: Server-Timing");

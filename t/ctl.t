@@ -75,7 +75,8 @@ my %never = (
     claim_until => '2040-04-01T00:00:00Z',
 );
 
-my @commands = ('migrate', 'season validate', 'season import', 'season publish', 'season show', 'season list', 'key generate', 'token');
+my @commands = ('migrate', 'season validate', 'season import', 'season publish', 'season show', 'season list', 'key generate', 'token',
+    'audit verify', 'player verify');
 
 subtest 'the command line' => sub {
     for my $option ('--help', '-h') {

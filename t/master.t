@@ -82,9 +82,9 @@ sub launch {
 
 # --- processes ---
 
-# 'read' => [pids] and so on, by the listening socket that a process watches; what watches none is the steward.
+# 'read' => [pids] and so on, by the listening socket that a process watches; what watches none goes by its name.
 sub roles {
-    my %lane_of = map { m{ (\d+) \S+/(read|store|admin)\.sock$} ? ($1 => $2) : () } split /\n/, slurp('/proc/net/unix');
+    my %lane_of = map { m{ (\d+) \S+/(read|store|purchase|admin)\.sock$} ? ($1 => $2) : () } split /\n/, slurp('/proc/net/unix');
     my %roles;
     push @{ $roles{ role_of($_, \%lane_of) } }, $_ for sort { $a <=> $b } keys %{ $s->workers };
     return \%roles;
@@ -100,7 +100,7 @@ sub role_of {
             return $lane_of->{$inode} if $lane_of->{$inode};
         }
     }
-    return 'steward';
+    return (eval { slurp("/proc/$pid/comm") } // '') =~ /^bp-(\w+)/ ? $1 : 'unknown';
 }
 
 # The roles, once there are so many of each and none of those that must be gone; undef if that never comes.
@@ -109,7 +109,7 @@ sub roles_once {
     return $s->wait_until($seconds, sub {
         my $roles = roles();
         my %count = map { $_ => scalar @{ $roles->{$_} } } keys %$roles;
-        return if join(' ', map { $count{$_} // 0 } qw(read store admin steward)) ne "$read $store 1 1";
+        return if join(' ', map { $count{$_} // 0 } qw(read store purchase admin steward courier)) ne "$read $store 1 1 1 1";
         return if grep { $gone{$_} } map { @$_ } values %$roles;
         return $roles;
     });
@@ -409,7 +409,7 @@ subtest 'killed under load' => sub {
     my $load = start_load(get => [4, \&reader], grant => [4, granter($prefix)]);
     sleep 0.5;
     my @store_kills;
-    for my $role (qw(read store steward read store steward)) {
+    for my $role (qw(read store steward courier read store steward purchase)) {
         my $pid = $roles->{$role}[0];
         my $deaths = $s->metrics->{battlepass_process_deaths_total};
         my $age = age_of($pid);
@@ -594,7 +594,7 @@ subtest 'HUP with another run_dir' => sub {
     ok(roles_once(3, 2, 2, %old), 'the rest is in force');
     ok(logged(qr/ warning master\[\d+\]: run_dir has changed: it takes a restart/), 'a warning');
     is([ glob "$scratch/run/*" ], [], 'nothing in the new folder');
-    ok(-S "$run_dir/$_.sock", "$_.sock is where it was") for qw(read store admin);
+    ok(-S "$run_dir/$_.sock", "$_.sock is where it was") for qw(read store purchase admin);
     is($s->get("$season/players/p-1/progress", \%viewer)->{status}, 200, 'and nginx gets answers');
     configure(lanes(2, 2));
 };

@@ -176,6 +176,32 @@ subtest 'twice' => sub {
     is($status, 0, 'the daemon can work with it') or diag $text;
 };
 
+subtest 'from the first schema, with players in it' => sub {
+    my $name = new_database();
+    my $first = "$scratch/first";
+    mkdir $first or die "$first: $!";
+    copy("$source/sql/$sql[0]", "$first/$sql[0]") or die "$sql[0]: $!";
+    is((migrate($name, $first))[0], 0, 'the first schema');
+    my ($status, $text) = daemon($name, '-t');
+    is($status, 1, 'this build does not start on it');
+    like($text, qr/is at version 1, this build needs $last: run "battlepassctl migrate"/, 'and tells the command');
+    my $db = connect_to($name);
+    $db->do("INSERT INTO progress VALUES ('p-1', 's1', 900, 17, 1, 1, 5)");
+    $db->do("INSERT INTO pass_ownership VALUES ('p-1', 's1', 'premium', 3)");
+    $db->do("INSERT INTO claim VALUES ('p-1', 's1', 2, 'premium', 't2-gems', 4)");
+    ($status, $text) = migrate($name);
+    is($status, 0, 'migrated') or diag $text;
+    is($text, join('', map { "running $_\n" } @sql[1 .. $#sql]) . "the schema of database \"$name\" is up to date\n", 'only what was missing was run');
+    is($db->selectall_arrayref('SELECT player_id, season_id, xp, revision, pass_count, claim_count, updated_at_ms FROM progress'),
+        [['p-1', 's1', 900, 17, 1, 1, 5]], 'the progress is what it was');
+    is($db->selectall_arrayref('SELECT audit_count, HEX(audit_hash), overflow_paid FROM progress'), [[0, '0' x 64, 0]],
+        'with a chain of nothing');
+    is($db->selectall_arrayref('SELECT pass_id, since_ms, active FROM pass_ownership'), [['premium', 3, 1]], 'the pass is owned');
+    is($db->selectall_arrayref('SELECT reward_id, claimed_at_ms, HEX(delivery_id) FROM claim'), [['t2-gems', 4, '0' x 32]], 'the claim stands');
+    $db->do("INSERT INTO progress (player_id, season_id, xp) VALUES ('p-2', 's1', 1)");
+    is((daemon($name, '-t'))[0], 0, 'the daemon can work with it');
+};
+
 subtest 'from eight hosts at once' => sub {
     my $name = new_database();
     my $one_more = after_last(1) . '_count.sql';

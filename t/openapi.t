@@ -23,7 +23,7 @@ my $contract = YAML::PP->new(boolean => 'perl')->load_string(slurp('openapi.yaml
 sub routes {
     my $text = slurp('src/api/routes.c');
     my %sets = $text =~ /^\t(\w+) = ((?:ROLE_\w+|\w+)(?: \| \w+)*),$/mg;
-    my %paths = map { $_->[0] => $_->[1] } map { [ /(\w+) (.*)/ ] } $text =~ /^#define (\w+ (?:\w+ )?"[^"]*")$/mg;
+    my %paths = map { $_->[0] => $_->[1] } map { [ /(\w+) +(.*)/ ] } $text =~ /^#define (\w+ +(?:\w+ )?"[^"]*")$/mg;
     my $path = sub {
         my ($expression) = @_;
         1 while $expression =~ s/\b([A-Z]+)\b(?=(?:[^"]*"[^"]*")*[^"]*$)/$paths{$1} \/\/ die "no $1"/e;
@@ -79,7 +79,7 @@ sub named_codes {
 }
 
 my %routes = routes();
-ok(keys %routes >= 10, 'the table of routes was understood');
+ok(keys %routes >= 30, 'the table of routes was understood');
 is([ sort keys %operations ], [ sort keys %routes ], 'the routes and their methods');
 is([ sort @{ $operations{$_}{'x-roles'} // ['none listed'] } ], $routes{$_}, "$_: roles") for grep { $operations{$_} } sort keys %routes;
 
@@ -109,6 +109,10 @@ for my $name ('LookupAnswer', 'BatchAnswer') {
     ok(@named, "$name names codes");
     is([ grep { !$codes->{$_} } @named ], [], "$name: codes");
 }
+
+# The actions that the audit can be asked for are those that are told.
+my ($actions) = slurp('src/api/audit.c') =~ /actions\[\] = \{(.*?)\};/s or die 'no table of actions';
+is([ sort $actions =~ /"(\w+)"/g ], [ sort @{ $contract->{components}{schemas}{AuditAction}{enum} } ], 'the actions of the audit');
 
 # Each parameter of a path is declared.
 for my $path (sort keys %{ $contract->{paths} }) {

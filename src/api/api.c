@@ -82,6 +82,8 @@ check(struct call *call)
 		return err;
 	if (match.player.ptr && (err = resolve_player(call, match.player)) != ERR_OK)
 		return err;
+	if (match.id.ptr && !uuid_parse(match.id, &call->id))
+		return match.route->unknown_id;
 	return match.route->decode ? match.route->decode(call) : ERR_OK;
 }
 
@@ -130,23 +132,58 @@ begin(struct call *call, const struct api *api, struct turn *turn, struct exchan
 	call->err = check(call);
 }
 
-void
-api_turn(const struct api *api, struct turn *turn, struct arena *arena, struct exchange *const exchanges[],
-	 size_t count)
+static bool
+waits(const struct call *call)
 {
-	struct call *calls = ARENA_ARRAY(arena, count, struct call);
+	return call->err == ERR_OK && call->operation && call->operation->waits;
+}
 
-	turn_begin(turn, api->service, arena, clock_unix_ms());
+static void
+answer_ready(struct api_turn *turn)
+{
+	for (size_t i = 0; i < turn->count; i++) {
+		struct call *call = &turn->calls[i];
+
+		if (call->answered || waits(call))
+			continue;
+		answer(call);
+		call->answered = true;
+		turn->unanswered--;
+		turn->answered(turn->context, i);
+	}
+}
+
+void
+api_begin(struct api_turn *turn, const struct api *api, struct arena *arena, struct exchange *const exchanges[],
+	  size_t count)
+{
+	turn->api = api;
+	turn->calls = ARENA_ARRAY(arena, count, struct call);
+	turn->count = count;
+	turn->unanswered = count;
+	turn_begin(&turn->turn, api->service, arena, clock_unix_ms());
 	for (size_t i = 0; i < count; i++)
-		begin(&calls[i], api, turn, exchanges[i]);
-	turn_run(turn);
-	for (size_t i = 0; i < count; i++)
-		answer(&calls[i]);
+		begin(&turn->calls[i], api, &turn->turn, exchanges[i]);
+	turn_run(&turn->turn);
+	answer_ready(turn);
 	metrics_add(METRIC_TURNS, 1);
 }
 
 void
-api_after(struct turn *turn)
+api_continue(struct api_turn *turn)
 {
-	turn_fill(turn);
+	turn_continue(&turn->turn);
+	answer_ready(turn);
+}
+
+int64_t
+api_due_boot_ms(const struct api_turn *turn)
+{
+	return turn_due_boot_ms(&turn->turn);
+}
+
+void
+api_end(struct api_turn *turn)
+{
+	turn_fill(&turn->turn);
 }

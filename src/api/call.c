@@ -3,7 +3,7 @@
 
 #include <strings.h>
 
-#include "api/fields.h"
+#include "base/digest.h"
 
 enum { PAGE_DEFAULT = 50, PAGE_MAX = 200 };
 
@@ -71,6 +71,81 @@ call_idempotency_key(struct call *call, struct str *ret_key)
 }
 
 enum err
+call_decode_operation(struct call *call, const struct operation_form *form, struct str *ret_key,
+		      struct operation_body *ret_body)
+{
+	struct operation_body body = {.validate_only = false};
+	struct str key;
+	enum err err = call_idempotency_key(call, &key);
+
+	if (err == ERR_OK)
+		err = call_decode_body(call, form->fields, form->field_count, &body);
+	if (err != ERR_OK)
+		return err;
+	*ret_key = key;
+	*ret_body = body;
+	return ERR_OK;
+}
+
+/* Of what is asked, and of whom in the path; not of who asks, so that anybody who may can repeat it. */
+static void
+hash_operation(const struct call *call, const struct operation_form *form, const struct operation_body *body,
+	       unsigned char hash[16])
+{
+	unsigned char digest[DIGEST_SIZE];
+	struct buf text;
+
+	buf_init(&text);
+	buf_format(&text, "%s\n", form->name);
+	buf_hex(&text, call->id.bytes, sizeof(call->id.bytes));
+	buf_char(&text, '\n');
+	fields_print(form->fields, form->field_count, body, &text);
+	digest_sha256(buf_view(&text), digest);
+	buf_release(&text);
+	memcpy(hash, digest, 16);
+}
+
+struct operation *
+call_add_operation(struct call *call, const struct operation_form *form, struct str player,
+		   const struct season_entry *season, struct str key, const struct operation_body *body)
+{
+	struct operation *operation = turn_add_operation(call->turn, form->kind, player, season);
+
+	operation->write.idempotency_key = key;
+	hash_operation(call, form, body, operation->write.request_hash);
+	operation->author = (struct author){
+		.actor = str_from(call->who.subject),
+		.role = role_name(call->who.role),
+		.reason = body->reason,
+		.request_id = arena_str(call->arena, call->request->request_id),
+	};
+	operation->validate_only = body->validate_only;
+	operation->rewards = body->rewards.count ? body->rewards.ids : NULL;
+	operation->reward_count = body->rewards.count;
+	operation->amount = body->amount;
+	operation->tiers = (uint32_t)body->tiers;
+	operation->pass = body->pass;
+	operation->forget = body->claims == CLAIMS_FORGET;
+	operation->subject = call->id;
+	if (traceparent_valid(call->request->traceparent))
+		operation->traceparent = arena_str(call->arena, call->request->traceparent);
+	call->operation = operation;
+	return operation;
+}
+
+enum err
+call_operation(struct call *call, const struct operation_form *form)
+{
+	struct operation_body body;
+	struct str key;
+	enum err err = call_decode_operation(call, form, &key, &body);
+
+	if (err == ERR_OK)
+		call_add_operation(call, form, call->player, call->season, key, &body);
+	return err;
+}
+
+enum err
 call_page(struct call *call, uint32_t *ret_size, struct str *ret_cursor)
 {
 	struct str text;
@@ -96,6 +171,18 @@ call_answer(struct call *call, int status, struct buf *body)
 	buf_release(body);
 }
 
+enum err
+call_operation_result(struct call *call)
+{
+	const struct write *write = &call->operation->write;
+
+	if (write->err == ERR_IDEMPOTENCY_IN_FLIGHT)
+		response_header(call->response, STR("Retry-After"), STR("1"));
+	if (write->err == ERR_OK && write->replayed)
+		response_header(call->response, STR("Idempotent-Replayed"), STR("true"));
+	return write->err;
+}
+
 static bool
 unreserved(char c)
 {
@@ -111,6 +198,21 @@ put_escaped(struct buf *out, struct str text)
 		else
 			buf_format(out, "%%%02X", (unsigned char)text.ptr[i]);
 	}
+}
+
+void
+call_locate_purchase(struct call *call, const struct purchase_row *purchase)
+{
+	char id[UUID_TEXT_SIZE];
+	struct buf path;
+
+	uuid_format(&purchase->id, id);
+	buf_init(&path);
+	buf_format(&path, "/v1/seasons/%s/players/", purchase->season);
+	put_escaped(&path, purchase->player);
+	buf_format(&path, "/purchases/%s", id);
+	response_header(call->response, STR("Location"), buf_view(&path));
+	buf_release(&path);
 }
 
 void

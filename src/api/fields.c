@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "domain/season.h"
 
@@ -126,6 +125,109 @@ decode_labels(const struct json *node, const char *pointer, const struct field *
 }
 
 static void
+decode_boolean(const struct json *node, const char *pointer, const struct field *field, void *to, struct faults *faults)
+{
+	bool value;
+
+	if (!json_get_bool(node, &value))
+		faults_add(faults, pointer, "wrong_type", "expected true%s", field->min ? "" : " or false");
+	else if (value < field->min)
+		faults_add(faults, pointer, "out_of_range", "expected true");
+	else
+		*(bool *)to = value;
+}
+
+/* Control characters of ASCII and of ISO 8859, but for tab and newline. */
+static bool
+control_at(const unsigned char *at)
+{
+	return (at[0] < 0x20 && at[0] != '\t' && at[0] != '\n') || at[0] == 0x7f || (at[0] == 0xc2 && at[1] < 0xa0);
+}
+
+/* What the JSON reader gave is well-formed UTF-8, so a byte that begins a character has the rest of it behind. */
+static void
+decode_long_text(const struct json *node, const char *pointer, const struct field *field, void *to,
+		 struct faults *faults)
+{
+	struct str text;
+	int64_t characters = 0;
+	bool printable = true;
+
+	if (!json_get_string(node, &text)) {
+		faults_add(faults, pointer, "wrong_type", "expected a text");
+		return;
+	}
+	for (size_t i = 0; i < text.len; i++) {
+		const unsigned char *at = (const unsigned char *)text.ptr + i;
+
+		characters += (*at & 0xc0) != 0x80;
+		printable = printable && !control_at(at);
+	}
+	if (characters < field->min || characters > field->max)
+		faults_add(faults, pointer, "out_of_range", "expected %lld to %lld characters, got %lld",
+			   (long long)field->min, (long long)field->max, (long long)characters);
+	else if (!printable)
+		faults_add(faults, pointer, "bad_form", "expected no control characters but tab and newline");
+	else
+		*(struct str *)to = arena_str(faults->arena, text);
+}
+
+static bool
+id_text_valid(struct str text)
+{
+	return id_valid(text.ptr, text.len);
+}
+
+static const char id_form[] = "1-64 of A-Z a-z 0-9 . _ -";
+
+static void
+decode_ids(const struct json *node, const char *pointer, const struct field *field, void *to, struct faults *faults)
+{
+	struct id_list *list = to;
+	size_t count = 0;
+
+	if (!count_fits(node, pointer, field, faults))
+		return;
+	struct str *ids = ARENA_ARRAY(faults->arena, json_count(node), struct str);
+
+	for (const struct json *each = json_first(node); each; each = json_next(each), count++) {
+		char at[POINTER_SIZE];
+
+		snprintf(at, sizeof(at), "%.200s/%zu", pointer, count);
+		decode_text(each, at, id_text_valid, id_form, &ids[count], faults);
+	}
+	*list = (struct id_list){ids, count};
+}
+
+static const char *const claims_words[] = {[CLAIMS_KEEP] = "keep", [CLAIMS_FORGET] = "forget"};
+
+static const struct {
+	const char *const *words;
+	size_t count;
+	const char *form; /* for people */
+} choices[] = {
+	[CHOICE_CLAIMS] = {claims_words, sizeof(claims_words) / sizeof(claims_words[0]), "\"keep\" or \"forget\""},
+};
+
+static void
+decode_choice(const struct json *node, const char *pointer, const struct field *field, void *to, struct faults *faults)
+{
+	struct str text;
+
+	if (!json_get_string(node, &text)) {
+		faults_add(faults, pointer, "wrong_type", "expected %s", choices[field->min].form);
+		return;
+	}
+	for (size_t i = 0; i < choices[field->min].count; i++) {
+		if (str_equal(text, str_from(choices[field->min].words[i]))) {
+			*(size_t *)to = i;
+			return;
+		}
+	}
+	faults_add(faults, pointer, "bad_form", "expected %s", choices[field->min].form);
+}
+
+static void
 decode_member(const struct json *node, const char *pointer, const struct field *field, void *to, struct faults *faults)
 {
 	switch (field->kind) {
@@ -151,6 +253,21 @@ decode_member(const struct json *node, const char *pointer, const struct field *
 	case FIELD_ARRAY:
 		if (count_fits(node, pointer, field, faults))
 			*(const struct json **)to = node;
+		break;
+	case FIELD_BOOLEAN:
+		decode_boolean(node, pointer, field, to, faults);
+		break;
+	case FIELD_TEXT:
+		decode_long_text(node, pointer, field, to, faults);
+		break;
+	case FIELD_ID:
+		decode_text(node, pointer, id_text_valid, id_form, to, faults);
+		break;
+	case FIELD_IDS:
+		decode_ids(node, pointer, field, to, faults);
+		break;
+	case FIELD_CHOICE:
+		decode_choice(node, pointer, field, to, faults);
 		break;
 	}
 }
@@ -211,6 +328,64 @@ fields_decode(const struct json *object, const char *pointer, const struct field
 		faults_add(faults, at, "required", "this field is missing");
 	}
 	return faults->count + faults->dropped == before;
+}
+
+/* With its length in front, so that no text runs into what follows. */
+static void
+print_text(struct str text, struct buf *out)
+{
+	buf_format(out, "%zu:", text.len);
+	buf_str(out, text);
+}
+
+static void
+print_ids(const struct id_list *list, struct buf *out)
+{
+	buf_format(out, "%zu", list->count);
+	for (size_t i = 0; i < list->count; i++) {
+		buf_char(out, ' ');
+		print_text(list->ids[i], out);
+	}
+}
+
+static void
+print_value(const struct field *field, const void *from, struct buf *out)
+{
+	switch (field->kind) {
+	case FIELD_INTEGER:
+	case FIELD_TIME:
+		buf_i64(out, *(const int64_t *)from);
+		break;
+	case FIELD_BOOLEAN:
+		buf_cstr(out, *(const bool *)from ? "true" : "false");
+		break;
+	case FIELD_CHOICE:
+		buf_cstr(out, choices[field->min].words[*(const size_t *)from]);
+		break;
+	case FIELD_IDS:
+		print_ids(from, out);
+		break;
+	case FIELD_PLAYER:
+	case FIELD_LABEL:
+	case FIELD_LABELS:
+	case FIELD_KEY:
+	case FIELD_TEXT:
+	case FIELD_ID:
+		print_text(*(const struct str *)from, out);
+		break;
+	case FIELD_ARRAY:
+		break;
+	}
+}
+
+void
+fields_print(const struct field *fields, size_t field_count, const void *target, struct buf *out)
+{
+	for (size_t i = 0; i < field_count; i++) {
+		buf_format(out, "%s=", fields[i].name);
+		print_value(&fields[i], (const char *)target + fields[i].offset, out);
+		buf_char(out, '\n');
+	}
 }
 
 enum err

@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/fault.h"
 #include "base/json.h"
 
@@ -18,6 +19,21 @@ enum field_kind {
 	FIELD_KEY,     /* struct str; 1-128 printable ASCII characters without space: an idempotency key */
 	FIELD_TIME,    /* int64_t, milliseconds since 1970 */
 	FIELD_ARRAY,   /* const struct json *; min to max elements */
+	FIELD_BOOLEAN, /* bool; min 1: only true makes sense */
+	FIELD_TEXT,    /* struct str; min to max characters, none of them a control character but tab and newline */
+	FIELD_ID,      /* struct str; id_valid */
+	FIELD_IDS,     /* struct id_list; min to max of them */
+	FIELD_CHOICE,  /* size_t: which of the words of the list that min names */
+};
+
+/* The lists of words to choose from. */
+enum field_choice { CHOICE_CLAIMS };
+/* Of CHOICE_CLAIMS. */
+enum { CLAIMS_KEEP, CLAIMS_FORGET };
+
+struct id_list {
+	const struct str *ids;
+	size_t count;
 };
 
 struct field {
@@ -34,6 +50,12 @@ struct field {
  */
 bool fields_decode(const struct json *object, const char *pointer, const struct field *fields, size_t field_count,
 		   void *target, struct faults *faults);
+
+/*
+ * Appends what was decoded: two targets give the same text only if they say the same. Not for FIELD_ARRAY, whose value
+ * is the caller's to read.
+ */
+void fields_print(const struct field *fields, size_t field_count, const void *target, struct buf *out);
 
 bool player_valid(struct str text);
 bool label_valid(struct str text);

@@ -71,12 +71,12 @@ add_grant(struct call *call, const struct grant_body *body, struct str player, s
 {
 	struct grant_command *command = turn_add_grant(call->turn, player, call->season);
 
-	command->row.idempotency_key = key;
+	command->write.idempotency_key = key;
 	command->row.amount = (uint64_t)body->amount;
 	command->row.source = body->source;
 	command->row.tags = body->tags;
 	command->row.occurred_at_ms = body->occurred_at_ms < 0 ? call->turn->now_ms : body->occurred_at_ms;
-	hash_request(body, command->row.request_hash);
+	hash_request(body, command->write.request_hash);
 	return command;
 }
 
@@ -109,13 +109,13 @@ grant_encode(struct call *call)
 	const struct grant_command *command = call->work;
 	struct buf body;
 
-	if (command->err != ERR_OK)
-		return command->err == ERR_INVALID_FIELD ? total_fault(call) : command->err;
+	if (command->write.err != ERR_OK)
+		return command->write.err == ERR_INVALID_FIELD ? total_fault(call) : command->write.err;
 	buf_init(&body);
 	buf_char(&body, '{');
 	render_grant(&command->row, &body);
 	buf_char(&body, '}');
-	if (command->replayed)
+	if (command->write.replayed)
 		response_header(call->response, STR("Idempotent-Replayed"), STR("true"));
 	call_answer(call, 201, &body);
 	return ERR_OK;
@@ -179,7 +179,7 @@ batch_decode(struct call *call)
 static void
 put_rejected(struct buf *out, const struct entry *entry)
 {
-	enum err err = entry->command ? err_public(entry->command->err) : faults_err(&entry->faults);
+	enum err err = entry->command ? err_public(entry->command->write.err) : faults_err(&entry->faults);
 	const char *detail = entry->faults.count ? entry->faults.items[0].detail : err_text(err);
 
 	buf_format(out, "{\"status\":\"rejected\",\"code\":\"%s\",\"detail\":", err_code(err));
@@ -202,11 +202,11 @@ put_entry(struct buf *out, const struct entry *entry)
 {
 	const struct grant_command *command = entry->command;
 
-	if (!command || command->err != ERR_OK) {
+	if (!command || command->write.err != ERR_OK) {
 		put_rejected(out, entry);
 		return;
 	}
-	buf_cstr(out, command->replayed ? "{\"status\":\"replayed\"," : "{\"status\":\"granted\",");
+	buf_cstr(out, command->write.replayed ? "{\"status\":\"replayed\"," : "{\"status\":\"granted\",");
 	buf_literal(out, "\"idempotency_key\":");
 	buf_json_string(out, command->row.idempotency_key);
 	buf_char(out, ',');
@@ -219,7 +219,8 @@ static bool
 nothing_reached_the_store(const struct batch *batch)
 {
 	for (size_t i = 0; i < batch->count; i++)
-		if (!batch->entries[i].command || err_public(batch->entries[i].command->err) != ERR_STORE_UNAVAILABLE)
+		if (!batch->entries[i].command ||
+		    err_public(batch->entries[i].command->write.err) != ERR_STORE_UNAVAILABLE)
 			return false;
 	return true;
 }
@@ -239,7 +240,7 @@ batch_encode(struct call *call)
 
 		if (i)
 			buf_char(&body, ',');
-		if (entry->command && entry->command->err == ERR_INVALID_FIELD)
+		if (entry->command && entry->command->write.err == ERR_INVALID_FIELD)
 			faults_add(&entry->faults, arena_format(call->arena, "/grants/%zu/amount", i).ptr,
 				   "out_of_range", "the player's total would exceed 10^15 - 1");
 		put_entry(&body, entry);

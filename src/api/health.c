@@ -18,7 +18,7 @@ livez_encode(struct call *call)
 enum err
 readyz_encode(struct call *call)
 {
-	const struct store_port *store = call->turn->service->store;
+	const struct store_port *store = call->turn->service->rooms.store;
 	struct write_gate gate;
 	bool ready = store->cache_gate(store->self, &gate) == ERR_OK;
 	struct str verbose;

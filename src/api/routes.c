@@ -6,24 +6,59 @@
 enum {
 	VIEWERS = ROLE_VIEWER | ROLE_SUPPORT | ROLE_DESIGNER | ROLE_ADMIN,
 	SUPPORTERS = ROLE_SUPPORT | ROLE_ADMIN,
-	ANY = ROLE_PLAYER | ROLE_SERVER | VIEWERS,
+	OWNERS = ROLE_PLAYER | VIEWERS,
+	ANY = OWNERS | ROLE_SERVER,
 };
 
 #define SEASON "/v1/seasons/{season}"
 #define PLAYER SEASON "/players/{player}"
+#define ADMIN  "/v1/admin"
+#define CARE   ADMIN "/seasons/{season}/players/{player}"
 
 static const struct route routes[] = {
-	{METHOD_GET, PLAYER "/progress", LANE_READ | LANE_STORE, ANY, false, progress_decode, progress_encode},
-	{METHOD_POST, PLAYER "/xp-grants", LANE_STORE, ROLE_SERVER | SUPPORTERS, false, grant_decode, grant_encode},
-	{METHOD_GET, PLAYER "/xp-grants", LANE_STORE, ANY, false, ledger_decode, ledger_encode},
-	{METHOD_POST, SEASON "/xp-grants", LANE_STORE, ROLE_SERVER, false, batch_decode, batch_encode},
-	{METHOD_POST, SEASON "/progress:lookup", LANE_STORE, ROLE_SERVER | VIEWERS, false, lookup_decode,
-	 lookup_encode},
-	{METHOD_GET, SEASON, LANE_STORE, ANY, false, NULL, season_encode},
-	{METHOD_GET, "/v1/seasons", LANE_STORE, ANY, false, seasons_decode, seasons_encode},
-	{METHOD_GET, "/livez", LANE_READ | LANE_STORE | LANE_ADMIN, 0, false, NULL, livez_encode},
-	{METHOD_GET, "/readyz", LANE_ADMIN, 0, false, NULL, readyz_encode},
-	{METHOD_GET, "/metrics", LANE_ADMIN, 0, true, NULL, metrics_encode},
+	{METHOD_GET, PLAYER "/progress", LANE_READ | LANE_STORE, ANY, false, progress_decode, progress_encode, ERR_OK},
+	{METHOD_POST, PLAYER "/xp-grants", LANE_STORE, ROLE_SERVER | SUPPORTERS, false, grant_decode, grant_encode,
+	 ERR_OK},
+	{METHOD_GET, PLAYER "/xp-grants", LANE_STORE, ANY, false, ledger_decode, ledger_encode, ERR_OK},
+	{METHOD_POST, PLAYER "/claims", LANE_STORE, ROLE_PLAYER | SUPPORTERS, false, claim_decode, claim_encode,
+	 ERR_OK},
+	{METHOD_GET, PLAYER "/claims", LANE_STORE, OWNERS, false, claims_decode, claims_encode, ERR_OK},
+	{METHOD_GET, PLAYER "/purchase-options", LANE_STORE, OWNERS, false, NULL, options_encode, ERR_OK},
+	{METHOD_POST, PLAYER "/purchases", LANE_PURCHASE, ROLE_PLAYER, false, purchase_decode, purchase_encode, ERR_OK},
+	{METHOD_GET, PLAYER "/purchases", LANE_STORE, OWNERS, false, purchases_decode, purchases_encode, ERR_OK},
+	{METHOD_GET, PLAYER "/purchases/{purchase}", LANE_STORE, OWNERS, false, NULL, purchase_get_encode,
+	 ERR_PURCHASE_NOT_FOUND},
+	{METHOD_POST, SEASON "/xp-grants", LANE_STORE, ROLE_SERVER, false, batch_decode, batch_encode, ERR_OK},
+	{METHOD_POST, SEASON "/progress:lookup", LANE_STORE, ROLE_SERVER | VIEWERS, false, lookup_decode, lookup_encode,
+	 ERR_OK},
+	{METHOD_GET, SEASON, LANE_STORE, ANY, false, NULL, season_encode, ERR_OK},
+	{METHOD_GET, "/v1/seasons", LANE_STORE, ANY, false, seasons_decode, seasons_encode, ERR_OK},
+	{METHOD_GET, "/v1/players/{player}/seasons", LANE_STORE, OWNERS, false, standings_decode, standings_encode,
+	 ERR_OK},
+	{METHOD_POST, CARE "/xp-corrections", LANE_ADMIN, SUPPORTERS, false, correction_decode, operation_encode,
+	 ERR_OK},
+	{METHOD_POST, CARE "/tier-grants", LANE_ADMIN, SUPPORTERS, false, tier_grant_decode, operation_encode, ERR_OK},
+	{METHOD_POST, CARE "/pass-grants", LANE_ADMIN, SUPPORTERS, false, pass_grant_decode, operation_encode, ERR_OK},
+	{METHOD_POST, CARE "/pass-revocations", LANE_ADMIN, SUPPORTERS, false, pass_revocation_decode, operation_encode,
+	 ERR_OK},
+	{METHOD_POST, CARE "/reset", LANE_ADMIN, SUPPORTERS, false, reset_decode, operation_encode, ERR_OK},
+	{METHOD_POST, CARE "/reset/{reset}/undo", LANE_ADMIN, SUPPORTERS, false, reset_undo_decode, operation_encode,
+	 ERR_RESET_NOT_FOUND},
+	{METHOD_POST, CARE "/purchases/{purchase}/close", LANE_ADMIN, SUPPORTERS, false, purchase_close_decode,
+	 purchase_close_encode, ERR_PURCHASE_NOT_FOUND},
+	{METHOD_POST, CARE "/purchases/{purchase}/refund", LANE_PURCHASE, SUPPORTERS, false, refund_decode,
+	 refund_encode, ERR_PURCHASE_NOT_FOUND},
+	{METHOD_GET, ADMIN "/players/{player}", LANE_ADMIN, VIEWERS, false, NULL, player_encode, ERR_OK},
+	{METHOD_GET, ADMIN "/purchases", LANE_ADMIN, VIEWERS, false, admin_purchases_decode, admin_purchases_encode,
+	 ERR_OK},
+	{METHOD_GET, ADMIN "/deliveries", LANE_ADMIN, SUPPORTERS, false, deliveries_decode, deliveries_encode, ERR_OK},
+	{METHOD_POST, ADMIN "/deliveries/{delivery}/retry", LANE_ADMIN, SUPPORTERS, false, retry_decode, retry_encode,
+	 ERR_DELIVERY_NOT_FOUND},
+	{METHOD_GET, ADMIN "/audit", LANE_ADMIN, VIEWERS, false, audit_decode, audit_encode, ERR_OK},
+	{METHOD_GET, ADMIN "/audit:verify", LANE_ADMIN, VIEWERS, false, verify_decode, verify_encode, ERR_OK},
+	{METHOD_GET, "/livez", LANE_READ | LANE_STORE | LANE_ADMIN, 0, false, NULL, livez_encode, ERR_OK},
+	{METHOD_GET, "/readyz", LANE_ADMIN, 0, false, NULL, readyz_encode, ERR_OK},
+	{METHOD_GET, "/metrics", LANE_ADMIN, 0, true, NULL, metrics_encode, ERR_OK},
 };
 
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
@@ -34,6 +69,7 @@ static const struct {
 } lane_names[] = {
 	{LANE_READ, {"read", 4}},
 	{LANE_STORE, {"store", 5}},
+	{LANE_PURCHASE, {"purchase", 8}},
 	{LANE_ADMIN, {"admin", 5}},
 };
 
@@ -65,6 +101,8 @@ fits(const char *pattern, const struct request *request, struct route_match *mat
 			match->season = request->segments[i];
 		else if (str_equal(part, STR("{player}")))
 			match->player = request->segments[i];
+		else if (part.ptr[0] == '{')
+			match->id = request->segments[i];
 		else if (!str_equal(part, request->segments[i]))
 			return false;
 		pattern += 1 + length;

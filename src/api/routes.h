@@ -11,6 +11,7 @@ struct route_match {
 	const struct route *route;
 	struct str season; /* ptr is NULL: the pattern has none */
 	struct str player;
+	struct str id; /* {purchase}, {reset} or {delivery}: as the path has it */
 };
 
 /*
@@ -18,7 +19,7 @@ struct route_match {
  */
 enum err route_find(const struct request *request, struct arena *arena, struct route_match *ret_match,
 		    struct str *ret_allow);
-/* The name of the lane where others send a request for this route: "read", "store", "admin". */
+/* The name of the lane where others send a request for this route: "read", "store", "purchase", "admin". */
 struct str route_lane(const struct route *route);
 
 #endif

@@ -150,6 +150,14 @@ put_includes(const struct season *season, uint32_t pass, struct buf *out)
 }
 
 static void
+put_price(const char *member, const struct price *price, struct buf *out)
+{
+	if (price->currency)
+		buf_format(out, ",\"%s\":{\"currency\":\"%s\",\"amount\":%llu}", member, price->currency,
+			   (unsigned long long)price->amount);
+}
+
+static void
 put_passes(struct call *call, const struct season *season, struct buf *out)
 {
 	buf_literal(out, ",\"passes\":[");
@@ -159,9 +167,7 @@ put_passes(struct call *call, const struct season *season, struct buf *out)
 		buf_format(out, "%s{\"pass\":\"%s\",\"free\":%s", i ? "," : "", pass->id,
 			   pass->free ? "true" : "false");
 		put_name(call, &pass->name, out);
-		if (!pass->free)
-			buf_format(out, ",\"price\":{\"currency\":\"%s\",\"amount\":%llu}", pass->price.currency,
-				   (unsigned long long)pass->price.amount);
+		put_price("price", &pass->price, out);
 		put_includes(season, i, out);
 		buf_format(out, ",\"instant_tiers\":%u}", pass->instant_tiers);
 	}
@@ -244,6 +250,7 @@ season_encode(struct call *call)
 	put_tiers(season, &body);
 	put_passes(call, season, &body);
 	put_rewards(call, season, &body);
+	put_price("tier_price", &season->tier_price, &body);
 	put_overflow(call, season, &body);
 	buf_char(&body, '}');
 	call_answer(call, 200, &body);

@@ -16,6 +16,10 @@ struct ctl {
 
 /* Reads the configuration when a command needs it; says what is wrong. */
 bool ctl_conf(struct ctl *ctl);
+
+/* A check that finds faults exits with 1; one that could not look, with this. */
+enum { CTL_CANNOT_CHECK = 2 };
+
 /* Says "battlepassctl: ..." on stderr and returns a failure status. */
 int ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -24,6 +28,8 @@ typedef int ctl_command(struct ctl *ctl, int argc, char **argv);
 
 ctl_command ctl_migrate; /* migrate.c */
 ctl_command ctl_season_validate, ctl_season_import, ctl_season_publish, ctl_season_show, ctl_season_list; /* season.c */
+ctl_command ctl_audit_verify;                                                                             /* audit.c */
+ctl_command ctl_player_verify;                                                                            /* player.c */
 ctl_command ctl_key_generate, ctl_token;                                                                  /* token.c */
 
 #endif

@@ -2,35 +2,53 @@
 #include "lane/lane.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "lane/fcgi.h"
 
-enum { TURN_BYTES = 64 * 1024 };
+enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 64 };
 
 struct place {
 	struct fcgi *fcgi;
+	int fd;
 	struct exchange exchange;
 	struct place *next_free;
+};
+
+/* What epoll says of the economy's descriptor, in the place of a connection. */
+#define ECONOMY_PLACE ((struct place *)-1)
+
+/* A turn from its first request to its last answer. Several are under way where requests wait for the economy. */
+struct flight {
+	struct flight *next;
+	struct loop *loop;
+	struct arena arena;
+	struct place **ready; /* rules->turn: those with a request in this turn */
+	struct exchange **exchanges;
+	size_t ready_count;
+	size_t ready_bytes; /* of their bodies */
+	struct api_turn turn;
 };
 
 struct loop {
 	const struct lane_rules *rules;
 	const struct api *api;
+	const struct economy_port *economy; /* NULL: nothing waits in this lane */
 	int listen_fd;
 	int epoll_fd;
 	bool accepting;
-	struct arena arena;
 	struct epoll_event *events; /* rules->turn */
 	struct place *places;       /* LANE_CONNECTIONS_MAX */
 	struct place *free;         /* used before; never used: places[used_count] and on */
 	size_t used_count;
-	struct place **ready; /* rules->turn: those with a request in this turn */
-	struct exchange **exchanges;
-	size_t ready_count;
-	size_t ready_bytes; /* of their bodies */
+	struct flight *gathering; /* the turn that requests are read into */
+	struct flight *under_way;
+	struct flight *spare;
+	size_t under_way_count;
 	bool draining;
 };
 
@@ -52,18 +70,54 @@ watch(struct loop *loop, int fd, struct place *place, uint32_t events)
 	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
+static struct flight *
+new_flight(struct loop *loop)
+{
+	struct flight *flight = allocate(1, sizeof(*flight));
+
+	flight->loop = loop;
+	arena_init(&flight->arena);
+	flight->ready = allocate(loop->rules->turn, sizeof(struct place *));
+	flight->exchanges = allocate(loop->rules->turn, sizeof(struct exchange *));
+	return flight;
+}
+
+static void
+free_flights(struct flight *flight)
+{
+	while (flight) {
+		struct flight *next = flight->next;
+
+		arena_release(&flight->arena);
+		free(flight->exchanges);
+		free(flight->ready);
+		free(flight);
+		flight = next;
+	}
+}
+
 static bool
 loop_init(struct loop *loop, const struct lane_rules *rules, const struct api *api, int listen_fd)
 {
 	*loop = (struct loop){.rules = rules, .api = api, .listen_fd = listen_fd, .accepting = true};
-	arena_init(&loop->arena);
+	loop->economy = api->service->rooms.economy;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->events = allocate(rules->turn, sizeof(*loop->events));
-	loop->ready = allocate(rules->turn, sizeof(struct place *));
-	loop->exchanges = allocate(rules->turn, sizeof(struct exchange *));
+	loop->gathering = new_flight(loop);
 	loop->places = allocate(LANE_CONNECTIONS_MAX, sizeof(*loop->places));
+	if (loop->epoll_fd < 0)
+		return false;
+	if (loop->economy && !watch(loop, loop->economy->fd(loop->economy->self), ECONOMY_PLACE, EPOLLIN))
+		return false;
 	/* Exclusive: a new connection wakes one process, not all. */
-	return loop->epoll_fd >= 0 && watch(loop, listen_fd, NULL, EPOLLIN | EPOLLEXCLUSIVE);
+	return watch(loop, listen_fd, NULL, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
+/* With so many turns under way no more requests are taken: they wait in the socket, and others may take them. */
+static bool
+is_full(const struct loop *loop)
+{
+	return loop->under_way_count >= FLIGHTS_MAX;
 }
 
 static bool
@@ -87,14 +141,20 @@ take_place(struct loop *loop)
 	return place;
 }
 
+static void
+accept_again(struct loop *loop)
+{
+	if (!loop->accepting && !loop->draining && !is_full(loop))
+		loop->accepting = watch(loop, loop->listen_fd, NULL, EPOLLIN | EPOLLEXCLUSIVE);
+}
+
 /* The connection is closed: closing has taken it out of epoll. */
 static void
 give_back(struct loop *loop, struct place *place)
 {
 	place->next_free = loop->free;
 	loop->free = place;
-	if (!loop->accepting && !loop->draining)
-		loop->accepting = watch(loop, loop->listen_fd, NULL, EPOLLIN | EPOLLEXCLUSIVE);
+	accept_again(loop);
 }
 
 /* A turn is full by its number of requests, or by what large ones bring: nobody should wait for too much of others'
@@ -102,19 +162,23 @@ give_back(struct loop *loop, struct place *place)
 static bool
 has_room(const struct loop *loop)
 {
-	return loop->ready_count < loop->rules->turn && loop->ready_bytes < TURN_BYTES;
+	const struct flight *flight = loop->gathering;
+
+	return flight->ready_count < loop->rules->turn && flight->ready_bytes < TURN_BYTES;
 }
 
 static void
 receive(struct loop *loop, struct place *place)
 {
-	if (!fcgi_receive(place->fcgi, &loop->arena, &place->exchange.request)) {
+	struct flight *flight = loop->gathering;
+
+	if (!fcgi_receive(place->fcgi, &flight->arena, &place->exchange.request)) {
 		give_back(loop, place);
 		return;
 	}
-	loop->ready_bytes += place->exchange.request.body.len;
-	loop->exchanges[loop->ready_count] = &place->exchange;
-	loop->ready[loop->ready_count++] = place;
+	flight->ready_bytes += place->exchange.request.body.len;
+	flight->exchanges[flight->ready_count] = &place->exchange;
+	flight->ready[flight->ready_count++] = place;
 }
 
 static void
@@ -123,6 +187,7 @@ open_place(struct loop *loop, int fd)
 	struct place *place = take_place(loop);
 
 	fcgi_open(place->fcgi, fd);
+	place->fd = fd;
 	/* nginx sends at once what it connects for; who does not is watched, and holds nobody up. */
 	if (!loop->rules->keeps_connections && fcgi_readable(place->fcgi)) {
 		receive(loop, place);
@@ -167,12 +232,34 @@ take_event(struct loop *loop, const struct epoll_event *event)
 
 	if (!place) {
 		accept_waiting(loop);
+	} else if (place == ECONOMY_PLACE) {
+		return; /* every look ends with driving it */
 	} else if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
 		fcgi_close(place->fcgi);
 		give_back(loop, place);
-	} else if (loop->ready_count < loop->rules->turn) {
+	} else if (loop->gathering->ready_count < loop->rules->turn) {
+		/* A request may wait for longer than its turn: until then nobody looks at its connection. */
+		if (!loop->rules->keeps_connections)
+			epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, place->fd, NULL);
 		receive(loop, place);
 	}
+}
+
+/* When there is something to do though nothing comes in; -1: never. */
+static int
+patience_ms(const struct loop *loop)
+{
+	int patience = loop->economy ? loop->economy->timeout_ms(loop->economy->self) : -1;
+	int64_t now_ms = clock_boot_ms();
+
+	for (const struct flight *flight = loop->under_way; flight; flight = flight->next) {
+		int64_t left_ms = api_due_boot_ms(&flight->turn) - now_ms;
+		int left = left_ms < 0 ? 0 : left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+
+		if (patience < 0 || left < patience)
+			patience = left;
+	}
+	return patience;
 }
 
 /* Waits for requests and reads them; nothing is waited for once there is one. Returns how many events there were. */
@@ -181,34 +268,93 @@ gather(struct loop *loop, int timeout_ms, const sigset_t *wait_mask)
 {
 	int count = epoll_pwait(loop->epoll_fd, loop->events, (int)loop->rules->turn, timeout_ms, wait_mask);
 
-	loop->ready_count = 0;
-	loop->ready_bytes = 0;
 	for (int i = 0; i < count; i++)
 		take_event(loop, &loop->events[i]);
 	return count;
 }
 
 static void
-answer(struct loop *loop)
+send_answer(void *context, size_t index)
 {
-	struct turn turn;
+	struct flight *flight = context;
+	struct loop *loop = flight->loop;
+	struct place *place = flight->ready[index];
+	bool kept = fcgi_answer(place->fcgi, &place->exchange.response);
 
-	if (loop->ready_count == 0)
-		return;
-	api_turn(loop->api, &turn, &loop->arena, loop->exchanges, loop->ready_count);
-	for (size_t i = 0; i < loop->ready_count; i++) {
-		struct place *place = loop->ready[i];
-		bool kept = fcgi_answer(place->fcgi, &place->exchange.response);
-
-		if (kept && !loop->rules->keeps_connections) {
-			fcgi_close(place->fcgi);
-			kept = false;
-		}
-		if (!kept)
-			give_back(loop, place);
+	if (kept && !loop->rules->keeps_connections) {
+		fcgi_close(place->fcgi);
+		kept = false;
 	}
-	api_after(&turn);
-	arena_reset(&loop->arena);
+	if (!kept)
+		give_back(loop, place);
+}
+
+/* The last answer of a turn is sent. */
+static void
+end_flight(struct loop *loop, struct flight *flight)
+{
+	api_end(&flight->turn);
+	arena_reset(&flight->arena);
+	flight->ready_count = 0;
+	flight->ready_bytes = 0;
+	flight->next = loop->spare;
+	loop->spare = flight;
+}
+
+static struct flight *
+take_spare(struct loop *loop)
+{
+	struct flight *flight = loop->spare;
+
+	if (!flight)
+		return new_flight(loop);
+	loop->spare = flight->next;
+	return flight;
+}
+
+/* Begins the turn of what was gathered; what cannot be answered yet stays under way. */
+static void
+begin_turn(struct loop *loop)
+{
+	struct flight *flight = loop->gathering;
+
+	if (flight->ready_count == 0)
+		return;
+	flight->turn.answered = send_answer;
+	flight->turn.context = flight;
+	api_begin(&flight->turn, loop->api, &flight->arena, flight->exchanges, flight->ready_count);
+	if (flight->turn.unanswered == 0) {
+		end_flight(loop, flight);
+	} else {
+		flight->next = loop->under_way;
+		loop->under_way = flight;
+		loop->under_way_count++;
+	}
+	loop->gathering = take_spare(loop);
+	if (is_full(loop))
+		stop_accepting(loop);
+}
+
+/* Goes on with the turns that wait for the economy. */
+static void
+continue_turns(struct loop *loop)
+{
+	if (!loop->economy)
+		return;
+	loop->economy->drive(loop->economy->self);
+	for (struct flight **at = &loop->under_way; *at;) {
+		struct flight *flight = *at;
+
+		api_continue(&flight->turn);
+		if (flight->turn.unanswered) {
+			at = &flight->next;
+			continue;
+		}
+		*at = flight->next;
+		loop->under_way_count--;
+		end_flight(loop, flight);
+		accept_again(loop);
+	}
 }
 
 static void
@@ -218,16 +364,15 @@ loop_release(struct loop *loop)
 		fcgi_free(loop->places[i].fcgi);
 		buf_release(&loop->places[i].exchange.response.headers);
 	}
+	free_flights(loop->gathering);
+	free_flights(loop->spare);
 	free(loop->places);
-	free(loop->exchanges);
-	free(loop->ready);
 	free(loop->events);
-	arena_release(&loop->arena);
 }
 
 /*
- * What has been sent to this process already is answered; then the kept connections close, and nginx, which finds one
- * of them closed before it got an answer, asks again on a new one.
+ * What has been sent to this process already is answered, also what still waits for the economy; then the kept
+ * connections close, and nginx, which finds one of them closed before it got an answer, asks again on a new one.
  */
 static void
 drain(struct loop *loop, const sigset_t *wait_mask)
@@ -235,7 +380,12 @@ drain(struct loop *loop, const sigset_t *wait_mask)
 	loop->draining = true;
 	stop_accepting(loop);
 	for (size_t tries = 0; tries < LANE_CONNECTIONS_MAX && gather(loop, 0, wait_mask) > 0; tries++)
-		answer(loop);
+		begin_turn(loop);
+	while (loop->under_way) {
+		gather(loop, patience_ms(loop), wait_mask);
+		begin_turn(loop);
+		continue_turns(loop);
+	}
 }
 
 int
@@ -249,8 +399,9 @@ lane_run(const struct lane_rules *rules, const struct api *api, int listen_fd, c
 		return -1;
 	}
 	while (!*stop) {
-		gather(&loop, -1, wait_mask);
-		answer(&loop);
+		gather(&loop, patience_ms(&loop), wait_mask);
+		begin_turn(&loop);
+		continue_turns(&loop);
 	}
 	drain(&loop, wait_mask);
 	loop_release(&loop);

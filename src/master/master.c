@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "economy/economy.h"
 #include "master/sockets.h"
 #include "master/worker.h"
 
@@ -435,6 +436,7 @@ master_run(struct conf *conf, enum err (*load)(struct conf **ret_conf, char *det
 	if (pid_file_take(conf->run_dir, &pid_fd) != ERR_OK)
 		goto out;
 	raise_file_limit();
+	economy_library_init();
 	if (worker_preflight(conf) && open_sockets(&master)) {
 		master.shared = shared_map();
 		metrics_attach(&master.shared->metrics, CHILDREN_MAX);

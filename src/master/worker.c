@@ -6,18 +6,22 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "api/render.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "cache/cache.h"
+#include "courier/courier.h"
+#include "economy/economy.h"
 #include "lane/fcgi.h"
 #include "lane/lane.h"
 #include "steward/steward.h"
 #include "store/store.h"
 
-/* How each kind of child is run. A lane has a size in the configuration; the steward is alone. */
+/* How each kind of child is run. A lane has a size in the configuration; steward and courier are alone. */
 static const struct {
 	const char *name;
 	const char *title;              /* what ps and top show; 15 bytes at most */
@@ -26,11 +30,15 @@ static const struct {
 	enum lane lane;
 	bool keeps_connections;
 	bool has_store;
+	bool has_economy;
 } kinds[WORKER_KIND_COUNT] = {
-	[WORKER_READ] = {"read", "bp-read", 1, offsetof(struct conf, read_lane), LANE_READ, true, false},
-	[WORKER_STORE] = {"store", "bp-store", 4, offsetof(struct conf, store_lane), LANE_STORE, false, true},
-	[WORKER_ADMIN] = {"admin", "bp-admin", 1, offsetof(struct conf, admin_lane), LANE_ADMIN, false, true},
+	[WORKER_READ] = {"read", "bp-read", 1, offsetof(struct conf, read_lane), LANE_READ, true, false, false},
+	[WORKER_STORE] = {"store", "bp-store", 4, offsetof(struct conf, store_lane), LANE_STORE, false, true, false},
+	[WORKER_PURCHASE] = {"purchase", "bp-purchase", 1, offsetof(struct conf, purchase_lane), LANE_PURCHASE, false,
+			     true, true},
+	[WORKER_ADMIN] = {"admin", "bp-admin", 1, offsetof(struct conf, admin_lane), LANE_ADMIN, false, true, false},
 	[WORKER_STEWARD] = {.name = "steward", .title = "bp-steward"},
+	[WORKER_COURIER] = {.name = "courier", .title = "bp-courier", .has_store = true, .has_economy = true},
 };
 
 static volatile sig_atomic_t stop_asked;
@@ -100,9 +108,52 @@ tune_malloc(void)
 	mallopt(M_MXFAST, 0);
 }
 
+/* The rooms of a process that serves players: opened after fork. */
+struct rooms {
+	struct store *store;
+	struct cache *cache;
+	struct economy *economy; /* NULL: this kind never calls it, or there is none */
+	struct service service;
+};
+
+static void
+rooms_open(struct rooms *rooms, enum worker_kind kind, const struct conf *conf, struct shared *shared)
+{
+	bool sells = conf->economy.url[0] != '\0';
+	struct service_limits limits = {
+		.transaction_writes = (size_t)conf->store.transaction_grants,
+		.answer_within_ms = conf->economy.answer_within_ms,
+		.sells = sells,
+	};
+
+	rooms->store = kinds[kind].has_store ? store_new(conf, STORE_REPLY_S) : NULL;
+	rooms->cache = cache_new(conf, &shared->lease);
+	rooms->economy = kinds[kind].has_economy && sells ? economy_new(conf) : NULL;
+
+	struct service_rooms ports = {
+		.store = rooms->store ? store_port(rooms->store) : NULL,
+		.records = rooms->store ? store_records(rooms->store) : NULL,
+		.cache = cache_port(rooms->cache),
+		.codec = &render_codec,
+		.economy = rooms->economy ? economy_port(rooms->economy) : NULL,
+		.directory = &shared->directory,
+	};
+
+	service_init(&rooms->service, &ports, &limits);
+}
+
+static void
+rooms_close(struct rooms *rooms)
+{
+	service_release(&rooms->service);
+	economy_free(rooms->economy);
+	cache_free(rooms->cache);
+	store_free(rooms->store);
+}
+
 static int
 run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, int listen_fd,
-	 const sigset_t *wait_mask)
+	 const volatile sig_atomic_t *stop, const sigset_t *wait_mask)
 {
 	struct lane_rules rules = {
 		.name = kinds[kind].name,
@@ -110,26 +161,56 @@ run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, 
 		.keeps_connections = kinds[kind].keeps_connections,
 		.turn = (size_t)lane_conf(kind, conf)->turn,
 	};
-	struct service service;
+	struct rooms rooms;
 	struct token_verifier *verifier = make_verifier(conf);
 
 	if (!verifier)
 		return WORKER_EXIT_CONFIG;
+	rooms_open(&rooms, kind, conf, shared);
 
-	struct store *store = kinds[kind].has_store ? store_new(conf, STORE_REPLY_S) : NULL;
-	struct cache *cache = cache_new(conf, &shared->lease);
+	struct api api = {
+		.lane = rules.lane,
+		.service = &rooms.service,
+		.verifier = verifier,
+		.metrics = &shared->metrics,
+	};
+	int status = lane_run(&rules, &api, listen_fd, stop, wait_mask);
 
-	service_init(&service, store ? store_port(store) : NULL, cache_port(cache), &render_codec, &shared->directory,
-		     (size_t)conf->store.transaction_grants);
-
-	struct api api = {.lane = rules.lane, .service = &service, .verifier = verifier, .metrics = &shared->metrics};
-	int status = lane_run(&rules, &api, listen_fd, &stop_asked, wait_mask);
-
-	service_release(&service);
-	cache_free(cache);
-	store_free(store);
+	rooms_close(&rooms);
 	token_verifier_free(verifier);
 	return status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+/*
+ * A lane's process does not push nginx off the core for each request that comes in: it lets them gather and answers
+ * more of them in a turn. It gets its share of the core all the same.
+ */
+static void
+let_requests_gather(void)
+{
+	struct sched_param none = {0};
+
+	if (sched_setscheduler(0, SCHED_BATCH, &none) != 0)
+		log_warning("the kernel does not take SCHED_BATCH: turns will be smaller");
+}
+
+enum { COURIER_NICE = 5 };
+
+/* Its work can wait a moment; the requests beside it cannot. */
+static int
+run_courier(const struct conf *conf, struct shared *shared, const volatile sig_atomic_t *stop,
+	    const sigset_t *wait_mask)
+{
+	struct rooms rooms;
+
+	let_requests_gather();
+	setpriority(PRIO_PROCESS, 0, COURIER_NICE);
+	rooms_open(&rooms, WORKER_COURIER, conf, shared);
+
+	int status = courier_run(conf, &rooms.service, rooms.store, stop, wait_mask);
+
+	rooms_close(&rooms);
+	return status;
 }
 
 /* TERM is let in only where the process waits; INT goes to the master; libfcgi's handlers are replaced. */
@@ -148,19 +229,6 @@ take_signals(sigset_t *wait_mask)
 	sigdelset(wait_mask, SIGTERM);
 }
 
-/*
- * A lane's process does not push nginx off the core for each request that comes in: it lets them gather and answers
- * more of them in a turn. It gets its share of the core all the same.
- */
-static void
-let_requests_gather(void)
-{
-	struct sched_param none = {0};
-
-	if (sched_setscheduler(0, SCHED_BATCH, &none) != 0)
-		log_warning("the kernel does not take SCHED_BATCH: turns will be smaller");
-}
-
 int
 worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared, unsigned slot, int listen_fd)
 {
@@ -171,11 +239,14 @@ worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared
 	metrics_attach(&shared->metrics, slot);
 	fcgi_library_init();
 	take_signals(&wait_mask);
+	crash_points_in(conf->crash_points);
 	if (worker_has_socket(kind)) {
 		let_requests_gather();
 		tune_malloc();
-		return run_lane(kind, conf, shared, listen_fd, &wait_mask);
+		return run_lane(kind, conf, shared, listen_fd, &stop_asked, &wait_mask);
 	}
+	if (kind == WORKER_COURIER)
+		return run_courier(conf, shared, &stop_asked, &wait_mask);
 	return steward_run(conf, &shared->lease, &shared->directory, &stop_asked, &wait_mask);
 }
 

@@ -1,5 +1,5 @@
 /*
- * What a child of the master is: a lane's process or the steward. worker_run() is where a child begins; it sets up the
+ * What a child of the master is: a lane's process, the steward or the courier. worker_run() is where a child begins; it sets up the
  * rooms (store, cache, tokens) after fork, and never returns to the master's code.
  */
 #ifndef BP_MASTER_WORKER_H
@@ -9,13 +9,21 @@
 #include "master/shared.h"
 
 /* Children are of these kinds; one table in worker.c says how each is run. */
-enum worker_kind { WORKER_READ, WORKER_STORE, WORKER_ADMIN, WORKER_STEWARD, WORKER_KIND_COUNT };
+enum worker_kind {
+	WORKER_READ,
+	WORKER_STORE,
+	WORKER_PURCHASE,
+	WORKER_ADMIN,
+	WORKER_STEWARD,
+	WORKER_COURIER,
+	WORKER_KIND_COUNT
+};
 
 /* A child that ends with this is not started again before the configuration is read anew. */
 enum { WORKER_EXIT_CONFIG = 78 };
 
 const char *worker_name(enum worker_kind kind);
-/* Lanes have a listening socket of their name; the steward has none. */
+/* Lanes have a listening socket of their name; steward and courier have none. */
 bool worker_has_socket(enum worker_kind kind);
 /* How many processes the configuration asks for. */
 size_t worker_count(enum worker_kind kind, const struct conf *conf);

@@ -16,7 +16,7 @@ enum {
 enum err
 writer_reaches_cache(struct turn *turn, const struct write_gate *gate)
 {
-	const struct cache_port *cache = turn->service->cache;
+	const struct cache_port *cache = turn->service->rooms.cache;
 	int64_t deadline_ms = clock_boot_ms() + LEASE_DUE_MS;
 
 	for (;;) {
@@ -36,7 +36,7 @@ writer_reaches_cache(struct turn *turn, const struct write_gate *gate)
 enum err
 wait_until_settled(struct turn *turn)
 {
-	const struct store_port *store = turn->service->store;
+	const struct store_port *store = turn->service->rooms.store;
 	struct write_gate gate;
 	uint64_t change = 0;
 	int64_t since_ms = 0;
@@ -61,7 +61,7 @@ wait_until_settled(struct turn *turn)
 enum err
 turn_cache_off(struct turn *turn, uint64_t change)
 {
-	const struct store_port *store = turn->service->store;
+	const struct store_port *store = turn->service->rooms.store;
 	enum err err = store->switch_cache_off(store->self, change);
 
 	if (err != ERR_OK)

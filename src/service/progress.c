@@ -9,7 +9,7 @@
 static void
 look_up(struct turn *turn)
 {
-	const struct cache_port *cache = turn->service->cache;
+	const struct cache_port *cache = turn->service->rooms.cache;
 	struct cache_lookup **lookups = ARENA_ARRAY(turn->arena, turn->read_count, struct cache_lookup *);
 	size_t count = 0;
 
@@ -20,7 +20,7 @@ look_up(struct turn *turn)
 	}
 	if (!turn->view.trusted)
 		return;
-	if (!cache->lookup(cache->self, turn->view, lookups, count, turn->service->store != NULL, turn->arena))
+	if (!cache->lookup(cache->self, turn->view, lookups, count, turn->service->rooms.store != NULL, turn->arena))
 		for (size_t i = 0; i < count; i++)
 			lookups[i]->state = CACHE_ABSENT;
 }
@@ -59,7 +59,7 @@ render(struct turn *turn, struct progress_read *read, const struct progress_row 
 	if (err != ERR_OK)
 		return err;
 	buf_init(&body);
-	turn->service->codec->render_progress(season, row, &body);
+	turn->service->rooms.codec->render_progress(season, row, &body);
 	read->body = arena_str(turn->arena, buf_view(&body));
 	buf_release(&body);
 	read->source = SOURCE_STORE;
@@ -70,7 +70,7 @@ render(struct turn *turn, struct progress_read *read, const struct progress_row 
 static void
 read_store(struct turn *turn, struct progress_read *const misses[], size_t count)
 {
-	const struct store_port *store = turn->service->store;
+	const struct store_port *store = turn->service->rooms.store;
 	struct progress_row *rows = ARENA_ARRAY(turn->arena, count, struct progress_row);
 	struct progress_row **pointers = ARENA_ARRAY(turn->arena, count, struct progress_row *);
 
@@ -100,12 +100,12 @@ progress_run(struct turn *turn)
 		if (read->lookup.state == CACHE_HIT) {
 			take_hit(read);
 		} else {
-			read->needs_store = turn->service->store == NULL;
+			read->needs_store = turn->service->rooms.store == NULL;
 			misses[missed++] = read;
 		}
 	}
 	metrics_add(METRIC_CACHE_HITS, turn->read_count - missed);
-	if (missed == 0 || !turn->service->store)
+	if (missed == 0 || !turn->service->rooms.store)
 		return;
 	metrics_add(METRIC_CACHE_MISSES, missed);
 	read_store(turn, misses, missed);

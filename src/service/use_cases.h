@@ -5,7 +5,18 @@
 #include "service/turn.h"
 
 void progress_run(struct turn *turn);
-void grants_run(struct turn *turn);
+/* Runs these writes; each has its result when it returns. */
+void writes_run(struct turn *turn, struct write *writes, size_t count);
+
+/* What waits for the economy (payments.c). */
+
+/* Calls the economy for those of these writes that were decided for it. */
+void payments_begin(struct turn *turn, const struct write *writes);
+/* Takes those out of the turn whose call has an outcome or whose time is up; NULL: none. */
+struct payment *payments_collect(struct turn *turn);
+/* Adds the writes that settle them to the turn; payments_publish() then copies what came of it. */
+void payments_settle(struct turn *turn, struct payment *finished);
+void payments_publish(struct payment *finished);
 
 /* cache_control, seen from a writer (cache_off.c). */
 

@@ -13,7 +13,8 @@
 #include "store/migrate.h"
 
 enum {
-	RECONNECT_MS = 100, /* after a failed connect the next try waits so long */
+	RECONNECT_MS = 100,         /* after a failed connect the next try waits so long */
+	LONG_SELECT_MS_PER_S = 800, /* the server gives up on a long SELECT before its answer is missed here */
 };
 
 struct db {
@@ -22,6 +23,7 @@ struct db {
 	unsigned reply_timeout_s;
 	MYSQL *mysql; /* NULL: not connected */
 	bool mariadb;
+	bool in_transaction;
 	bool reported; /* the present outage is in the log already */
 	int64_t retry_at_boot_ms;
 	struct buf sql;
@@ -96,6 +98,7 @@ db_disconnect(struct db *db)
 	if (db->mysql)
 		mysql_close(db->mysql);
 	db->mysql = NULL;
+	db->in_transaction = false;
 }
 
 const char *
@@ -119,6 +122,7 @@ fail(struct db *db, bool at_commit)
 	bool lost = false;
 
 	remember_error(db);
+	db->in_transaction = false;
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
 		if (meanings[i].code == code) {
 			err = meanings[i].err;
@@ -280,11 +284,10 @@ db_sql_more(struct db *db)
 	return &db->sql;
 }
 
-struct buf *
-db_sql_select(struct db *db)
+static struct buf *
+begin_select(struct db *db, int64_t limit_ms)
 {
 	struct buf *sql = db_sql(db);
-	int64_t limit_ms = db->conf->store.read_timeout_ms;
 
 	if (db->mariadb)
 		buf_format(sql, "SET STATEMENT max_statement_time = %" PRId64 ".%03" PRId64 " FOR SELECT ",
@@ -292,6 +295,18 @@ db_sql_select(struct db *db)
 	else
 		buf_format(sql, "SELECT /*+ MAX_EXECUTION_TIME(%" PRId64 ") */ ", limit_ms);
 	return sql;
+}
+
+struct buf *
+db_sql_select(struct db *db)
+{
+	return begin_select(db, db->conf->store.read_timeout_ms);
+}
+
+struct buf *
+db_sql_long_select(struct db *db)
+{
+	return begin_select(db, (int64_t)db->reply_timeout_s * LONG_SELECT_MS_PER_S);
 }
 
 void
@@ -302,7 +317,7 @@ db_quote(struct db *db, struct str text)
 	buf_char(sql, '\'');
 	char *to = buf_reserve(sql, text.len * 2 + 1);
 
-	if (text.len)
+	if (text.len && db->mysql)
 		sql->len += mysql_real_escape_string(db->mysql, to, text.ptr, text.len);
 	buf_char(sql, '\'');
 }
@@ -386,7 +401,9 @@ db_begin(struct db *db)
 	if (err != ERR_OK)
 		return err;
 	buf_literal(db_sql(db), "START TRANSACTION");
-	return db_run(db, NULL);
+	err = db_run(db, NULL);
+	db->in_transaction = err == ERR_OK;
+	return err;
 }
 
 enum err
@@ -397,6 +414,7 @@ db_commit(struct db *db)
 	buf_literal(db_sql(db), "COMMIT");
 	if (mysql_real_query(db->mysql, db->sql.data, db->sql.len) != 0)
 		return fail(db, true);
+	db->in_transaction = false;
 	return ERR_OK;
 }
 
@@ -405,6 +423,19 @@ db_rollback(struct db *db)
 {
 	if (db->mysql && mysql_rollback(db->mysql) != 0)
 		db_disconnect(db);
+	db->in_transaction = false;
+}
+
+bool
+db_in_transaction(const struct db *db)
+{
+	return db->in_transaction;
+}
+
+size_t
+db_rows(const struct db_result *result)
+{
+	return (size_t)mysql_num_rows(result->rows);
 }
 
 bool

@@ -31,9 +31,11 @@ const char *db_error(const struct db *db);
 struct buf *db_sql(struct db *db);
 /* The same, with what bounds a reading statement in time written in front: continue behind "SELECT ". */
 struct buf *db_sql_select(struct db *db);
+/* The same for lists over all players, and for checks: they may take nearly as long as an answer is waited for. */
+struct buf *db_sql_long_select(struct db *db);
 /* The statement so far, to go on with. */
 struct buf *db_sql_more(struct db *db);
-/* 'text', escaped for this connection, which must be connected. */
+/* 'text', escaped for this connection; when it is lost, nothing: the statement is not going to run. */
 void db_quote(struct db *db, struct str text);
 /* x'..' */
 void db_quote_bytes(struct db *db, const void *bytes, size_t size);
@@ -47,7 +49,11 @@ enum err db_run_script(struct db *db, struct str script);
 enum err db_begin(struct db *db);
 enum err db_commit(struct db *db);
 void db_rollback(struct db *db);
+/* Between db_begin and the end, whatever ended it. */
+bool db_in_transaction(const struct db *db);
 
+/* How many rows it has. */
+size_t db_rows(const struct db_result *result);
 /* The next row; false after the last. */
 bool db_next(struct db_result *result);
 /* Before the first row again. */

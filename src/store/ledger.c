@@ -140,6 +140,8 @@ ledger_insert(struct db *db, const struct grant_row *const grants[], size_t coun
 {
 	struct buf *sql = db_sql(db);
 
+	if (count == 0)
+		return ERR_OK;
 	buf_literal(sql, "INSERT INTO xp_grant (" GRANT_COLUMNS ") VALUES ");
 	for (size_t i = 0; i < count; i++) {
 		if (i)
@@ -157,7 +159,7 @@ struct page {
 };
 
 static void
-sql_page(struct db *db, const struct ledger_query *query)
+sql_ledger_page(struct db *db, const struct ledger_query *query)
 {
 	struct buf *sql = db_sql_select(db);
 
@@ -188,7 +190,7 @@ read_page(struct store *store, void *argument)
 
 	page->rows = ARENA_ARRAY(page->arena, page->query->limit, struct grant_row);
 	page->count = 0;
-	sql_page(store->db, page->query);
+	sql_ledger_page(store->db, page->query);
 
 	enum err err = db_select(store->db, &result);
 

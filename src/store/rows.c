@@ -16,22 +16,6 @@ season_run(struct progress_row *const rows[], size_t count)
 	return run;
 }
 
-void
-sql_players_of(struct db *db, const char *season, struct progress_row *const rows[], size_t count)
-{
-	struct buf *sql = db_sql_more(db);
-
-	buf_literal(sql, "season_id = ");
-	db_quote(db, str_from(season));
-	buf_literal(sql, " AND player_id IN (");
-	for (size_t i = 0; i < count; i++) {
-		if (i)
-			buf_char(sql, ',');
-		db_quote(db, rows[i]->player);
-	}
-	buf_char(sql, ')');
-}
-
 /* Where the rows of this player begin; rows are of one season, sorted by player, and may name one more than once. */
 static size_t
 first_of(struct progress_row *const rows[], size_t count, struct str player)
@@ -65,11 +49,30 @@ clear(struct progress_row *const rows[], size_t count)
 	}
 }
 
-/* Columns: player_id, xp, revision, pass_count, claim_count, updated_at_ms. */
-#define ROW_COLUMNS "player_id, xp, revision, pass_count, claim_count, updated_at_ms"
+#define ROW_COLUMNS    "player_id, xp, revision, pass_count, claim_count, updated_at_ms"
+#define LOCKED_COLUMNS ROW_COLUMNS ", audit_count, audit_hash, overflow_paid"
+
+/* Which columns there are. */
+enum selection {
+	PLAIN_ROWS,  /* ROW_COLUMNS */
+	LOCKED_ROWS, /* LOCKED_COLUMNS */
+	MIXED_ROWS,  /* ROW_COLUMNS or those of a part, and what it is: 'r', 'p', 'c' */
+};
+
+enum { KIND_COLUMN = 6 };
+
+/* What only a writer needs. */
+static void
+take_locked(const struct db_result *result, struct progress_row *row)
+{
+	row->audit_count = db_u64(result, 6);
+	db_bytes(result, 7, row->audit_hash, sizeof(row->audit_hash));
+	row->overflow_paid = db_u64(result, 8);
+}
 
 static void
-take_row(const struct db_result *result, struct progress_row *const rows[], size_t count, struct arena *arena)
+take_row(const struct db_result *result, enum selection selection, struct progress_row *const rows[], size_t count,
+	 struct arena *arena)
 {
 	struct str player = db_text(result, 0);
 
@@ -84,7 +87,27 @@ take_row(const struct db_result *result, struct progress_row *const rows[], size
 		row->updated_at_ms = db_i64(result, 5);
 		row->passes = ARENA_ARRAY(arena, row->pass_room, struct owned_pass);
 		row->claims = ARENA_ARRAY(arena, row->claim_room, struct str);
+		if (selection == LOCKED_ROWS)
+			take_locked(result, row);
 	}
+}
+
+/*
+ * Items with room for one more: the row's own counts are enough, unless somebody changed the tables by hand, and
+ * nothing that is there may be dropped.
+ */
+static void *
+with_room(struct arena *arena, void *items, uint32_t count, uint32_t *room, size_t size)
+{
+	void *more;
+
+	if (count < *room)
+		return items;
+	*room = *room * 2 + 8;
+	more = arena_array(arena, *room, size);
+	if (count)
+		memcpy(more, items, count * size);
+	return more;
 }
 
 /* A row of pass_ownership (kind p) or claim (kind c) of a player whose own row was taken before. */
@@ -98,33 +121,41 @@ take_part(const struct db_result *result, char kind, struct progress_row *const 
 		struct progress_row *row = rows[i];
 		struct str name = arena_str(arena, db_text(result, 1));
 
-		if (kind == 'p' && row->pass_count < row->pass_room)
-			row->passes[row->pass_count++] = (struct owned_pass){name, db_i64(result, 2)};
-		else if (kind == 'c' && row->claim_count < row->claim_room)
+		if (kind == 'p') {
+			row->passes =
+				with_room(arena, row->passes, row->pass_count, &row->pass_room, sizeof(*row->passes));
+			row->passes[row->pass_count++] =
+				(struct owned_pass){name, db_i64(result, 2), db_u64(result, 3) != 0};
+		} else if (kind == 'c') {
+			row->claims =
+				with_room(arena, row->claims, row->claim_count, &row->claim_room, sizeof(*row->claims));
 			row->claims[row->claim_count++] = name;
+		}
 	}
 }
 
-/* Runs the SELECT in the buffer and takes what it says; with a kind in column 6, or player rows only. */
+/* Runs the SELECT in the buffer and takes what it says: the rows, then the parts, for which they make room. */
 static enum err
-select_rows(struct db *db, bool with_parts, struct progress_row *const rows[], size_t count, struct arena *arena)
+select_rows(struct db *db, enum selection selection, struct progress_row *const rows[], size_t count,
+	    struct arena *arena)
 {
+	bool mixed = selection == MIXED_ROWS;
 	struct db_result *result;
 	enum err err = db_select(db, &result);
 
 	if (err != ERR_OK)
 		return err;
 	while (db_next(result))
-		if (!with_parts || db_text(result, 6).ptr[0] == 'r')
-			take_row(result, rows, count, arena);
+		if (!mixed || db_text(result, KIND_COLUMN).ptr[0] == 'r')
+			take_row(result, selection, rows, count, arena);
 	db_rewind(result);
-	while (with_parts && db_next(result))
-		take_part(result, db_text(result, 6).ptr[0], rows, count, arena);
+	while (mixed && db_next(result))
+		take_part(result, db_text(result, KIND_COLUMN).ptr[0], rows, count, arena);
 	db_result_free(result);
 	return ERR_OK;
 }
 
-#define PASSES_OF "SELECT player_id, pass_id, since_ms, 0, 0, 0, 'p' FROM pass_ownership WHERE "
+#define PASSES_OF "SELECT player_id, pass_id, since_ms, active, 0, 0, 'p' FROM pass_ownership WHERE "
 #define CLAIMS_OF "SELECT player_id, reward_id, claimed_at_ms, 0, 0, 0, 'c' FROM claim WHERE "
 
 static void
@@ -162,7 +193,7 @@ load_run(struct db *db, struct progress_row *const rows[], size_t count, struct 
 	buf_literal(db_sql_select(db), ROW_COLUMNS " FROM progress FORCE INDEX (PRIMARY) WHERE ");
 	sql_players_of(db, season, rows, count);
 
-	enum err err = select_rows(db, false, rows, count, arena);
+	enum err err = select_rows(db, PLAIN_ROWS, rows, count, arena);
 	size_t found = rows_with_parts(rows, count, parted);
 
 	if (err != ERR_OK || found == 0)
@@ -172,7 +203,7 @@ load_run(struct db *db, struct progress_row *const rows[], size_t count, struct 
 	sql_players_of(db, season, parted, found);
 	buf_literal(db_sql_more(db), " UNION ALL ");
 	sql_parts(db, season, parted, found);
-	return select_rows(db, true, parted, found, arena);
+	return select_rows(db, MIXED_ROWS, parted, found, arena);
 }
 
 static int
@@ -219,10 +250,10 @@ rows_load(void *self, struct progress_row *const rows[], size_t count, struct ar
 static enum err
 select_for_update(struct db *db, struct progress_row *const rows[], size_t count, struct arena *arena)
 {
-	buf_literal(db_sql(db), "SELECT " ROW_COLUMNS " FROM progress FORCE INDEX (PRIMARY) WHERE ");
+	buf_literal(db_sql(db), "SELECT " LOCKED_COLUMNS " FROM progress FORCE INDEX (PRIMARY) WHERE ");
 	sql_players_of(db, rows[0]->season->id, rows, count);
 	buf_literal(db_sql_more(db), " FOR UPDATE");
-	return select_rows(db, false, rows, count, arena);
+	return select_rows(db, LOCKED_ROWS, rows, count, arena);
 }
 
 /*
@@ -274,7 +305,7 @@ lock_run(struct db *db, struct progress_row *const rows[], size_t count, struct 
 		return err;
 	db_sql(db);
 	sql_parts(db, rows[0]->season->id, parted, found);
-	return select_rows(db, true, parted, found, arena);
+	return select_rows(db, MIXED_ROWS, parted, found, arena);
 }
 
 enum err
@@ -292,22 +323,41 @@ rows_lock(void *self, struct progress_row *const rows[], size_t count, struct ar
 	return store_edge(err);
 }
 
-/* The rows exist and are locked: the insert always meets the key, and one statement updates them all. */
+/*
+ * The rows exist and are locked: the insert always meets the key, and one statement updates them all. The head of the
+ * chain moves with entries only, so that a batch of XP grants does not send it.
+ */
 enum err
-rows_save(struct db *db, struct progress_row *const rows[], size_t count)
+rows_save(struct db *db, const struct write_set *set)
 {
 	struct buf *sql = db_sql(db);
+	bool chained = set->changes.entries != NULL;
 
-	buf_literal(sql, "INSERT INTO progress (player_id, season_id, xp, revision, updated_at_ms) VALUES ");
-	for (size_t i = 0; i < count; i++) {
-		buf_cstr(sql, i ? ",(" : "(");
-		db_quote(db, rows[i]->player);
-		buf_char(sql, ',');
-		db_quote(db, str_from(rows[i]->season->id));
-		buf_format(sql, ",%llu,%llu,%lld)", (unsigned long long)rows[i]->xp,
-			   (unsigned long long)rows[i]->revision, (long long)rows[i]->updated_at_ms);
+	if (set->row_count == 0)
+		return ERR_OK;
+	buf_format(sql,
+		   "INSERT INTO progress (player_id, season_id, xp, revision, pass_count, claim_count, updated_at_ms, "
+		   "overflow_paid%s) VALUES ",
+		   chained ? ", audit_count, audit_hash" : "");
+	for (size_t i = 0; i < set->row_count; i++) {
+		const struct progress_row *row = set->rows[i];
+
+		sql_row(db);
+		sql_text(db, row->player);
+		sql_text(db, str_from(row->season->id));
+		buf_format(sql, ",%llu,%llu,%u,%u,%lld,%llu", (unsigned long long)row->xp,
+			   (unsigned long long)row->revision, row->pass_count, row->claim_count,
+			   (long long)row->updated_at_ms, (unsigned long long)row->overflow_paid);
+		if (chained) {
+			sql_u64(db, row->audit_count);
+			sql_bytes(db, row->audit_hash, sizeof(row->audit_hash));
+		}
+		sql_row_end(db);
 	}
-	buf_literal(sql, " ON DUPLICATE KEY UPDATE xp = VALUES(xp), revision = VALUES(revision), "
-			 "updated_at_ms = VALUES(updated_at_ms)");
+	buf_format(sql,
+		   " ON DUPLICATE KEY UPDATE xp = VALUES(xp), revision = VALUES(revision), "
+		   "pass_count = VALUES(pass_count), claim_count = VALUES(claim_count), "
+		   "updated_at_ms = VALUES(updated_at_ms), overflow_paid = VALUES(overflow_paid)%s",
+		   chained ? ", audit_count = VALUES(audit_count), audit_hash = VALUES(audit_hash)" : "");
 	return db_run(db, NULL);
 }

@@ -19,6 +19,7 @@ enum {
 struct store *store_new(const struct conf *conf, unsigned reply_timeout_s);
 void store_free(struct store *store);
 const struct store_port *store_port(const struct store *store);
+const struct records_port *store_records(const struct store *store);
 
 /* Connects and checks the schema. ERR_STORE_UNAVAILABLE, ERR_STORE_SCHEMA; detail: what the server said (256 bytes). */
 enum err store_check(struct store *store, char *detail);
@@ -38,6 +39,53 @@ enum err store_control_read(struct store *store, struct store_control *ret_contr
  */
 enum err store_new_epoch(struct store *store, const struct write_gate *gate, const char *run_id);
 enum err store_settle(struct store *store, uint64_t change);
+
+/*
+ * The courier's work. Times are the database's clock, so that hosts need not agree. Taking gives what is due to `owner`
+ * alone until hold_ms have passed, and counts a try; what is not given back by then is due again, for anybody.
+ */
+enum err store_take_purchases(struct store *store, const struct uuid *owner, int64_t hold_ms, uint32_t limit,
+			      struct arena *arena, struct purchase_row **ret_rows, size_t *ret_count);
+enum err store_take_deliveries(struct store *store, const struct uuid *owner, int64_t hold_ms, uint32_t limit,
+			       struct arena *arena, struct delivery_row **ret_rows, size_t *ret_count);
+/* Still owned and open: it is due again in this time. Of somebody else's: nothing happens. */
+enum err store_put_off_purchase(struct store *store, const struct uuid *owner, const struct purchase_row *purchase,
+				int64_t due_in_ms);
+/*
+ * The same for deliveries, whose state and last_error are written, too (PENDING: due again in due_in_ms[i]). One
+ * transaction for all.
+ */
+enum err store_end_deliveries(struct store *store, const struct uuid *owner,
+			      const struct delivery_row *const deliveries[], const int64_t due_in_ms[], size_t count);
+
+/* What stands in the outbox and what needs a person: for metrics. Counted up to 100,000 each. */
+struct store_backlog {
+	uint64_t purchases_open; /* debiting, cancelling, refunding */
+	uint64_t purchases_stuck;
+	uint64_t deliveries_pending;
+	uint64_t deliveries_failed;
+	int64_t oldest_pending_ms; /* age of the delivery that waits longest; 0: none does */
+};
+
+enum err store_backlog(struct store *store, struct store_backlog *ret_backlog);
+
+/*
+ * A chore that one host at a time does for all. Holds it for hold_ms if it is free or held by owner; ret_held says
+ * whether. position and done: as they were left. ERR_OK whether or not it was taken.
+ */
+struct store_chore {
+	char position[SEASON_ID_MAX + 1];
+	bool done;
+};
+
+enum err store_hold_chore(struct store *store, const char *name, const struct uuid *owner, int64_t hold_ms,
+			  bool *ret_held, struct store_chore *ret_chore);
+/* Only while it is held by owner. */
+enum err store_leave_chore(struct store *store, const char *name, const struct uuid *owner,
+			   const struct store_chore *chore);
+/* Players with a row in this season, by id, behind `after` (empty: from the first). */
+enum err store_season_players(struct store *store, const char *season, struct str after, uint32_t limit,
+			      struct arena *arena, struct str **ret_players, size_t *ret_count);
 
 /* Seasons. */
 enum err store_directory(struct store *store, uint64_t version, struct directory_content *ret_content);

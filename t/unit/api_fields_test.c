@@ -16,6 +16,12 @@ struct target {
 	struct str labels;
 	struct str key;
 	const struct json *array;
+	bool flag;
+	bool must;
+	struct str text;
+	struct str name;
+	struct id_list ids;
+	size_t choice;
 };
 
 static const struct field fields[] = {
@@ -26,6 +32,12 @@ static const struct field fields[] = {
 	{"labels", FIELD_LABELS, false, offsetof(struct target, labels), 0, 3},
 	{"key", FIELD_KEY, false, offsetof(struct target, key), 0, 0},
 	{"array", FIELD_ARRAY, false, offsetof(struct target, array), 1, 2},
+	{"flag", FIELD_BOOLEAN, false, offsetof(struct target, flag), 0, 1},
+	{"must", FIELD_BOOLEAN, false, offsetof(struct target, must), 1, 1},
+	{"text", FIELD_TEXT, false, offsetof(struct target, text), 1, 5},
+	{"name", FIELD_ID, false, offsetof(struct target, name), 0, 0},
+	{"ids", FIELD_IDS, false, offsetof(struct target, ids), 1, 3},
+	{"choice", FIELD_CHOICE, false, offsetof(struct target, choice), CHOICE_CLAIMS, 0},
 };
 
 static struct arena arena;
@@ -129,6 +141,50 @@ test_refusals(void)
 		{"{'array':[]}", "/array", "out_of_range"},
 		{"{'array':[1,2,3]}", "/array", "out_of_range"},
 		{"{'array':{}}", "/array", "wrong_type"},
+		{"{'flag':true}", NULL, NULL},
+		{"{'flag':false}", NULL, NULL},
+		{"{'flag':0}", "/flag", "wrong_type"},
+		{"{'flag':'true'}", "/flag", "wrong_type"},
+		{"{'flag':null}", "/flag", "wrong_type"},
+		{"{'must':true}", NULL, NULL},
+		{"{'must':false}", "/must", "out_of_range"},
+		{"{'text':'x'}", NULL, NULL},
+		{"{'text':'a\\tb\\nc'}", NULL, NULL},
+		{"{'text':'\u00e4\u00e4\u00e4\u00e4\u00e4'}", NULL, NULL},
+		{"{'text':'\U0001f600\U0001f600\U0001f600\U0001f600\U0001f600'}", NULL, NULL},
+		{"{'text':'\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4'}", "/text", "out_of_range"},
+		{"{'text':'123456'}", "/text", "out_of_range"},
+		{"{'text':''}", "/text", "out_of_range"},
+		{"{'text':'a\\rb'}", "/text", "bad_form"},
+		{"{'text':'\\u0001'}", "/text", "bad_form"},
+		{"{'text':'\\u007f'}", "/text", "bad_form"},
+		{"{'text':'\\u0080'}", "/text", "bad_form"},
+		{"{'text':'\\u009f'}", "/text", "bad_form"},
+		{"{'text':'\\u00a0'}", NULL, NULL},
+		{"{'text':5}", "/text", "wrong_type"},
+		{"{'text':['x']}", "/text", "wrong_type"},
+		{"{'name':'premium-plus'}", NULL, NULL},
+		{"{'name':'me'}", NULL, NULL},
+		{"{'name':'" X64 "'}", NULL, NULL},
+		{"{'name':'" X64 "x'}", "/name", "bad_form"},
+		{"{'name':''}", "/name", "bad_form"},
+		{"{'name':'a:b'}", "/name", "bad_form"},
+		{"{'name':null}", "/name", "wrong_type"},
+		{"{'ids':['a','b.1','c']}", NULL, NULL},
+		{"{'ids':['a','a']}", NULL, NULL},
+		{"{'ids':[]}", "/ids", "out_of_range"},
+		{"{'ids':['a','b','c','d']}", "/ids", "out_of_range"},
+		{"{'ids':['a','b c']}", "/ids/1", "bad_form"},
+		{"{'ids':[null]}", "/ids/0", "wrong_type"},
+		{"{'ids':'a'}", "/ids", "wrong_type"},
+		{"{'ids':null}", "/ids", "wrong_type"},
+		{"{'choice':'keep'}", NULL, NULL},
+		{"{'choice':'forget'}", NULL, NULL},
+		{"{'choice':'KEEP'}", "/choice", "bad_form"},
+		{"{'choice':'kee'}", "/choice", "bad_form"},
+		{"{'choice':''}", "/choice", "bad_form"},
+		{"{'choice':1}", "/choice", "wrong_type"},
+		{"{'choice':true}", "/choice", "wrong_type"},
 		{"{'other':1}", "/other", "unknown_field"},
 		{"{'Integer':1}", "/Integer", "unknown_field"},
 		{"{'':1}", "/", "unknown_field"},
@@ -173,6 +229,88 @@ test_values(void)
 	CU_ASSERT(str_equal(target.id, STR("p")) && str_equal(target.key, STR("k")));
 	CU_ASSERT_TRUE(decode("{'labels':[]}"));
 	CU_ASSERT(str_equal(target.labels, STR("[]")));
+}
+
+static void
+test_more_values(void)
+{
+	CU_ASSERT_TRUE(
+		decode("{'flag':true,'must':true,'text':'a\u00e4\\n','name':'n','ids':['x','y.2'],'choice':'forget'}"));
+	CU_ASSERT(target.flag && target.must);
+	json_free(document);
+	document = NULL;
+	CU_ASSERT(str_equal(target.text, STR("a\u00e4\n")));
+	CU_ASSERT(str_equal(target.name, STR("n")));
+	CU_ASSERT_EQUAL_FATAL(target.ids.count, 2);
+	CU_ASSERT(str_equal(target.ids.ids[0], STR("x")) && str_equal(target.ids.ids[1], STR("y.2")));
+	CU_ASSERT_EQUAL(target.choice, CLAIMS_FORGET);
+	CU_ASSERT_TRUE(decode("{'choice':'keep'}"));
+	CU_ASSERT(target.choice == CLAIMS_KEEP && target.ids.count == 0);
+}
+
+static struct str
+printed_by(const struct field *table, size_t count, const char *text)
+{
+	struct buf out;
+
+	CU_ASSERT_TRUE(decode_by(table, count, "", text));
+	buf_init(&out);
+	fields_print(table, count, &target, &out);
+	struct str copy = arena_str(&arena, buf_view(&out));
+
+	buf_release(&out);
+	return copy;
+}
+
+static struct str
+printed(const char *text)
+{
+	return printed_by(fields, COUNT_OF(fields), text);
+}
+
+/* Bodies that say the same print the same, and no others: a request's hash is made of it. */
+static void
+test_print(void)
+{
+	static const char *const bodies[] = {
+		"{}",
+		"{'integer':5}",
+		"{'integer':-5}",
+		"{'time':'1970-01-01T00:00:05Z'}",
+		"{'flag':true}",
+		"{'must':true}",
+		"{'text':'ab'}",
+		"{'text':'a'}",
+		"{'text':'1:a'}",
+		"{'text':'a\\n'}",
+		"{'name':'ab'}",
+		"{'name':'a','text':'b'}",
+		"{'text':'a','name':'b'}",
+		"{'ids':['a']}",
+		"{'ids':['a','b']}",
+		"{'ids':['b','a']}",
+		"{'ids':['ab']}",
+		"{'ids':['a','a']}",
+		"{'choice':'forget'}",
+		"{'label':'x'}",
+		"{'labels':['x']}",
+		"{'key':'x'}",
+		"{'id':'x'}",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(bodies); i++)
+		for (size_t k = 0; k < COUNT_OF(bodies); k++)
+			CU_ASSERT_EQUAL(str_equal(printed(bodies[i]), printed(bodies[k])), i == k);
+	CU_ASSERT(str_equal(printed("{'text':'a','integer':5}"), printed("{'integer':5.0,'text':'\\u0061'}")));
+	/* No text can look like the end of it and the next one. */
+	static const struct field texts[] = {
+		{"a", FIELD_TEXT, true, offsetof(struct target, text), 1, 50},
+		{"b", FIELD_TEXT, true, offsetof(struct target, name), 1, 50},
+	};
+
+	CU_ASSERT_FALSE(str_equal(printed_by(texts, 2, "{'a':'x\\nb=y','b':'z'}"),
+				  printed_by(texts, 2, "{'a':'x','b':'y\\nb=z'}")));
+	CU_ASSERT(str_equal(printed("{'flag':false,'choice':'keep'}"), printed("{}")));
 }
 
 static void
@@ -290,6 +428,8 @@ main(void)
 	CU_TestInfo tests[] = {
 		{"each kind takes and refuses", test_refusals},
 		{"values", test_values},
+		{"values of an operation", test_more_values},
+		{"what was decoded, printed", test_print},
 		{"required fields", test_required},
 		{"all faults are told", test_all_faults_are_told},
 		{"more faults than fit", test_more_faults_than_fit},

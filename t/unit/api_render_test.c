@@ -38,17 +38,32 @@ random_row(struct random_row *random, const struct season *season, const struct 
 	row->updated_at_ms = (int64_t)random_below(&seed, 4000000000000);
 	for (uint32_t i = 1; i < season->pass_count; i++)
 		if (random_below(&seed, 2))
-			random->passes[row->pass_count++] = (struct owned_pass){str_from(season->passes[i].id), 5};
+			random->passes[row->pass_count++] =
+				(struct owned_pass){str_from(season->passes[i].id), 5, random_below(&seed, 4) != 0};
 	if (random_below(&seed, 4) == 0)
-		random->passes[row->pass_count++] = (struct owned_pass){STR("gone"), 5};
+		random->passes[row->pass_count++] = (struct owned_pass){STR("gone"), 5, true};
 	for (uint32_t i = 0; i < season->reward_count && row->claim_count < CLAIMS_MAX - 1; i++)
 		if (random_below(&seed, 3) == 0)
 			random->claims[row->claim_count++] = str_from(season->rewards[i].id);
+	/* What the season no longer has, and the store's order is any. */
+	for (uint64_t i = random_below(&seed, 4); i > 0 && row->claim_count < CLAIMS_MAX - 1; i--) {
+		char *text = random->units[i];
+
+		snprintf(text, sizeof(random->units[i]), "gone-%c", (int)('z' - i));
+		random->claims[row->claim_count++] = str_from(text);
+	}
 	if (season->overflow.policy == OVERFLOW_REPEAT) {
 		char *text = random->units[0];
 
 		snprintf(text, sizeof(random->units[0]), "again.%d", 1 + (int)random_below(&seed, 3));
 		random->claims[row->claim_count++] = str_from(text);
+	}
+	for (uint32_t i = row->claim_count; i > 1; i--) {
+		uint64_t other = random_below(&seed, i);
+		struct str swapped = random->claims[i - 1];
+
+		random->claims[i - 1] = random->claims[other];
+		random->claims[other] = swapped;
 	}
 }
 
@@ -69,7 +84,7 @@ open_passes_of(const struct season *season, const struct progress_row *row)
 	for (uint32_t i = 0; i < row->pass_count; i++) {
 		int pass = season_find_pass(season, row->passes[i].pass.ptr, row->passes[i].pass.len);
 
-		if (pass >= 0)
+		if (pass >= 0 && row->passes[i].active)
 			owned |= UINT32_C(1) << pass;
 	}
 	return season_open_passes(season, owned);
@@ -117,6 +132,37 @@ text_number_of(const struct json *object, const char *name)
 	return value;
 }
 
+/* Where a claimed id stands in the fixed order: the season's rewards, then units, then what it no longer has. */
+static long
+place_of(const struct season *season, const struct json *item)
+{
+	struct claimable claimable;
+	struct str id = STR_NONE;
+
+	CU_ASSERT_TRUE(json_get_string(item, &id));
+	if (!claimable_find(season, id.ptr, id.len, &claimable))
+		return 1000000;
+	return claimable.unit ? 10000 + (long)claimable.unit : claimable.reward - season->rewards;
+}
+
+static void
+check_claimed_order(const struct json *claimed, const struct season *season)
+{
+	const struct json *last = NULL;
+
+	for (const struct json *each = json_first(claimed); each; last = each, each = json_next(each)) {
+		struct str before;
+		struct str after;
+
+		if (!last)
+			continue;
+		CU_ASSERT(place_of(season, last) <= place_of(season, each));
+		if (place_of(season, each) == 1000000 && place_of(season, last) == 1000000)
+			CU_ASSERT(json_get_string(last, &before) && json_get_string(each, &after) &&
+				  str_compare(before, after) < 0);
+	}
+}
+
 static void
 check_rewards(const struct json *progress, const struct season *season, const struct progress_row *row)
 {
@@ -143,6 +189,7 @@ check_rewards(const struct json *progress, const struct season *season, const st
 	}
 	CU_ASSERT_EQUAL(json_count(claimable), expected);
 	CU_ASSERT_EQUAL(json_count(json_member(progress, "claimed")), row->claim_count);
+	check_claimed_order(json_member(progress, "claimed"), season);
 	for (uint32_t i = 0; i < row->claim_count; i++)
 		CU_ASSERT_EQUAL(occurrences(json_member(progress, "claimed"), row->claims[i].ptr), 1);
 }
@@ -364,6 +411,78 @@ test_grant(void)
 	buf_release(&out);
 }
 
+/* Two passes of the season and two that it no longer has, one of each taken back. */
+static void
+test_state(void)
+{
+	static struct random_season random;
+	static const struct season_entry entry = {.id = "random"};
+	struct owned_pass passes[] = {
+		{STR("zz"), 5, true}, {STR("p2"), 5, true},  {STR("p1"), 5, false},
+		{STR("aa"), 5, true}, {STR("mm"), 5, false}, {STR("p0"), 5, true},
+	};
+	struct str claims[] = {STR("x"), STR("y")};
+	struct progress_row row = {.player = STR("x"), .season = &entry, .xp = 0, .revision = 7};
+	struct buf out;
+
+	do
+		make_season(&random);
+	while (random.season.pass_count < 3);
+	buf_init(&out);
+	render_codec.render_state(&random.season, &row, &out);
+	CU_ASSERT_STRING_EQUAL(buf_text(&out), "{\"revision\":\"7\",\"xp\":0,\"tier\":0,\"passes\":[],\"claims\":0}");
+	row.passes = passes;
+	row.pass_count = COUNT_OF(passes);
+	row.claims = claims;
+	row.claim_count = COUNT_OF(claims);
+	row.xp = random.season.tier_xp_total[1];
+	buf_clear(&out);
+	render_codec.render_state(&random.season, &row, &out);
+	struct json *state = parse(&out);
+	const struct json *each = json_first(json_member(state, "passes"));
+	static const char *const expected[] = {"p0", "p2", "aa", "zz"};
+	struct str id;
+
+	CU_ASSERT(number_of(state, "tier") == 1 && number_of(state, "claims") == 2);
+	CU_ASSERT_EQUAL(number_of(state, "xp"), (int64_t)row.xp);
+	for (size_t i = 0; i < COUNT_OF(expected); i++, each = json_next(each))
+		CU_ASSERT(json_get_string(each, &id) && str_equal(id, str_from(expected[i])));
+	CU_ASSERT_PTR_NULL(each);
+	json_free(state);
+	buf_release(&out);
+}
+
+static void
+test_claims(void)
+{
+	struct claim_outcome outcomes[] = {
+		{.reward = STR("a"), .status = CLAIM_CLAIMED},
+		{.reward = STR("b.1"), .status = CLAIM_ALREADY_CLAIMED},
+		{.reward = STR("c"), .status = CLAIM_LOCKED, .missing_tier = 5, .missing_pass = "premium"},
+		{.reward = STR("d"), .status = CLAIM_LOCKED, .missing_tier = 5},
+		{.reward = STR("e"), .status = CLAIM_LOCKED, .missing_pass = "premium"},
+		{.reward = STR("f"), .status = CLAIM_UNKNOWN},
+	};
+	struct buf out;
+
+	CU_ASSERT_TRUE(uuid_parse(STR("018bcfe5-687b-7abc-8def-0123456789ab"), &outcomes[0].delivery));
+	buf_init(&out);
+	render_codec.render_claims(outcomes, 0, 3, &out);
+	CU_ASSERT_STRING_EQUAL(buf_text(&out), "\"revision\":\"3\",\"results\":[]");
+	buf_clear(&out);
+	render_codec.render_claims(outcomes, COUNT_OF(outcomes), 18, &out);
+	CU_ASSERT_STRING_EQUAL(
+		buf_text(&out),
+		"\"revision\":\"18\",\"results\":["
+		"{\"reward\":\"a\",\"status\":\"claimed\",\"delivery\":\"018bcfe5-687b-7abc-8def-0123456789ab\"},"
+		"{\"reward\":\"b.1\",\"status\":\"already_claimed\"},"
+		"{\"reward\":\"c\",\"status\":\"locked\",\"missing\":{\"tier\":5,\"pass\":\"premium\"}},"
+		"{\"reward\":\"d\",\"status\":\"locked\",\"missing\":{\"tier\":5}},"
+		"{\"reward\":\"e\",\"status\":\"locked\",\"missing\":{\"pass\":\"premium\"}},"
+		"{\"reward\":\"f\",\"status\":\"unknown\"}]");
+	buf_release(&out);
+}
+
 static void
 test_stored_document_must_be_readable(void)
 {
@@ -384,6 +503,8 @@ main(void)
 		{"what a grant unlocks", test_unlocked},
 		{"what grants unlock adds up", test_unlocked_adds_up},
 		{"a grant", test_grant},
+		{"the state of an audit entry", test_state},
+		{"what became of claims", test_claims},
 		{"a stored document must be readable", test_stored_document_must_be_readable},
 		CU_TEST_INFO_NULL,
 	};

@@ -40,17 +40,59 @@ static const struct {
 	const char *lane;
 	const char *season;
 	const char *player;
+	const char *id;
+	enum err unknown_id;
 } routes[] = {
-	{"GET", "/v1/seasons/s1/players/p-1/progress", false, progress_decode, progress_encode, "read", "s1", "p-1"},
-	{"POST", "/v1/seasons/s1/players/p-1/xp-grants", false, grant_decode, grant_encode, "store", "s1", "p-1"},
-	{"GET", "/v1/seasons/s1/players/me/xp-grants", false, ledger_decode, ledger_encode, "store", "s1", "me"},
-	{"POST", "/v1/seasons/current/xp-grants", false, batch_decode, batch_encode, "store", "current", NULL},
-	{"POST", "/v1/seasons/s1/progress:lookup", false, lookup_decode, lookup_encode, "store", "s1", NULL},
-	{"GET", "/v1/seasons/s1", false, NULL, season_encode, "store", "s1", NULL},
-	{"GET", "/v1/seasons", false, seasons_decode, seasons_encode, "store", NULL, NULL},
-	{"GET", "/livez", false, NULL, livez_encode, "read", NULL, NULL},
-	{"GET", "/readyz", false, NULL, readyz_encode, "admin", NULL, NULL},
-	{"GET", "/metrics", true, NULL, metrics_encode, "admin", NULL, NULL},
+	{"GET", "/v1/seasons/s1/players/p-1/progress", false, progress_decode, progress_encode, "read", "s1", "p-1",
+	 NULL, ERR_OK},
+	{"POST", "/v1/seasons/s1/players/p-1/xp-grants", false, grant_decode, grant_encode, "store", "s1", "p-1", NULL,
+	 ERR_OK},
+	{"GET", "/v1/seasons/s1/players/me/xp-grants", false, ledger_decode, ledger_encode, "store", "s1", "me", NULL,
+	 ERR_OK},
+	{"POST", "/v1/seasons/current/xp-grants", false, batch_decode, batch_encode, "store", "current", NULL, NULL,
+	 ERR_OK},
+	{"POST", "/v1/seasons/s1/progress:lookup", false, lookup_decode, lookup_encode, "store", "s1", NULL, NULL,
+	 ERR_OK},
+	{"GET", "/v1/seasons/s1", false, NULL, season_encode, "store", "s1", NULL, NULL, ERR_OK},
+	{"GET", "/v1/seasons", false, seasons_decode, seasons_encode, "store", NULL, NULL, NULL, ERR_OK},
+	{"GET", "/livez", false, NULL, livez_encode, "read", NULL, NULL, NULL, ERR_OK},
+	{"GET", "/readyz", false, NULL, readyz_encode, "admin", NULL, NULL, NULL, ERR_OK},
+	{"GET", "/metrics", true, NULL, metrics_encode, "admin", NULL, NULL, NULL, ERR_OK},
+	{"POST", "/v1/seasons/s1/players/p-1/claims", false, claim_decode, claim_encode, "store", "s1", "p-1", NULL,
+	 ERR_OK},
+	{"GET", "/v1/seasons/s1/players/p-1/claims", false, claims_decode, claims_encode, "store", "s1", "p-1", NULL,
+	 ERR_OK},
+	{"GET", "/v1/seasons/s1/players/p-1/purchase-options", false, NULL, options_encode, "store", "s1", "p-1", NULL,
+	 ERR_OK},
+	{"POST", "/v1/seasons/s1/players/me/purchases", false, purchase_decode, purchase_encode, "purchase", "s1", "me",
+	 NULL, ERR_OK},
+	{"GET", "/v1/seasons/s1/players/me/purchases", false, purchases_decode, purchases_encode, "store", "s1", "me",
+	 NULL, ERR_OK},
+	{"GET", "/v1/seasons/s1/players/me/purchases/x-1", false, NULL, purchase_get_encode, "store", "s1", "me", "x-1",
+	 ERR_PURCHASE_NOT_FOUND},
+	{"GET", "/v1/players/me/seasons", false, standings_decode, standings_encode, "store", NULL, "me", NULL, ERR_OK},
+	{"POST", "/v1/admin/seasons/s1/players/p-1/xp-corrections", false, correction_decode, operation_encode, "admin",
+	 "s1", "p-1", NULL, ERR_OK},
+	{"POST", "/v1/admin/seasons/s1/players/p-1/tier-grants", false, tier_grant_decode, operation_encode, "admin",
+	 "s1", "p-1", NULL, ERR_OK},
+	{"POST", "/v1/admin/seasons/s1/players/p-1/pass-grants", false, pass_grant_decode, operation_encode, "admin",
+	 "s1", "p-1", NULL, ERR_OK},
+	{"POST", "/v1/admin/seasons/s1/players/p-1/pass-revocations", false, pass_revocation_decode, operation_encode,
+	 "admin", "s1", "p-1", NULL, ERR_OK},
+	{"POST", "/v1/admin/seasons/s1/players/p-1/reset", false, reset_decode, operation_encode, "admin", "s1", "p-1",
+	 NULL, ERR_OK},
+	{"POST", "/v1/admin/seasons/s1/players/p-1/reset/r-1/undo", false, reset_undo_decode, operation_encode, "admin",
+	 "s1", "p-1", "r-1", ERR_RESET_NOT_FOUND},
+	{"POST", "/v1/admin/seasons/s1/players/p-1/purchases/x-1/refund", false, refund_decode, refund_encode,
+	 "purchase", "s1", "p-1", "x-1", ERR_PURCHASE_NOT_FOUND},
+	{"GET", "/v1/admin/players/p-1", false, NULL, player_encode, "admin", NULL, "p-1", NULL, ERR_OK},
+	{"GET", "/v1/admin/purchases", false, admin_purchases_decode, admin_purchases_encode, "admin", NULL, NULL, NULL,
+	 ERR_OK},
+	{"GET", "/v1/admin/deliveries", false, deliveries_decode, deliveries_encode, "admin", NULL, NULL, NULL, ERR_OK},
+	{"POST", "/v1/admin/deliveries/d-1/retry", false, retry_decode, retry_encode, "admin", NULL, NULL, "d-1",
+	 ERR_DELIVERY_NOT_FOUND},
+	{"GET", "/v1/admin/audit", false, audit_decode, audit_encode, "admin", NULL, NULL, NULL, ERR_OK},
+	{"GET", "/v1/admin/audit:verify", false, verify_decode, verify_encode, "admin", NULL, NULL, NULL, ERR_OK},
 };
 
 static void
@@ -74,6 +116,8 @@ test_every_route_is_found(void)
 		CU_ASSERT(str_equal(route_lane(outcome.match.route), str_from(routes[i].lane)));
 		expect_part(outcome.match.season, routes[i].season);
 		expect_part(outcome.match.player, routes[i].player);
+		expect_part(outcome.match.id, routes[i].id);
+		CU_ASSERT_EQUAL(outcome.match.route->unknown_id, routes[i].unknown_id);
 	}
 }
 
@@ -121,6 +165,9 @@ test_other_methods(void)
 		{"GET", "/v1/seasons/s1/xp-grants", "POST"},
 		{"HEAD", "/v1/seasons/s1/progress:lookup", "POST"},
 		{"OPTIONS", "/livez", "GET, HEAD"},
+		{"DELETE", "/v1/admin/audit", "GET, HEAD"},
+		{"GET", "/v1/admin/seasons/s1/players/p/reset", "POST"},
+		{"PUT", "/v1/seasons/s1/players/p/purchases/x", "GET, HEAD"},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -162,6 +209,18 @@ test_no_route(void)
 		"/v1%2Fseasons",
 		"/{season}",
 		"/v1/seasons/s1/{player}/p/progress",
+		"/v1/players/p",
+		"/v1/players/p/seasons/s1",
+		"/v1/admin",
+		"/v1/admin/players",
+		"/v1/admin/audit/verify",
+		"/v1/admin/seasons/s1/players/p/progress",
+		"/v1/admin/seasons/s1/players/p/reset/r",
+		"/v1/admin/seasons/s1/players/p/reset/r/undo/x",
+		"/v1/admin/seasons/s1/players/p/purchases/x",
+		"/v1/seasons/s1/players/p/purchases/x/refund",
+		"/v1/seasons/s1/players/p/purchases/x/y",
+		"/v1/admin/deliveries/d",
 		"/metrics", /* not from outside */
 	};
 

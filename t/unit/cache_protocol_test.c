@@ -904,7 +904,7 @@ mixed_grant(struct mixed *mixed, const char *player, const char *key)
 	struct grant_command *command =
 		turn_add_grant(&mixed->turn, str_from(player), &mixed->service.seasons.seasons[0]);
 
-	command->row.idempotency_key = str_from(key);
+	command->write.idempotency_key = str_from(key);
 	command->row.amount = 10;
 	command->row.source = STR("match");
 	command->row.tags = STR("[]");
@@ -927,7 +927,14 @@ mixed_init(struct mixed *mixed)
 	fake_store_set_gate(&mixed->store, EPOCH, true, redis_run_id(server.control));
 	fake_store_settle(&mixed->store);
 	directory_publish(&mixed->directory, &content);
-	service_init(&mixed->service, &mixed->store.port, port, &fake_codec, &mixed->directory, 16);
+	struct service_rooms rooms = {
+		.store = &mixed->store.port,
+		.cache = port,
+		.codec = &fake_codec,
+		.directory = &mixed->directory,
+	};
+
+	service_init(&mixed->service, &rooms, &(struct service_limits){.transaction_writes = 16});
 	arena_init(&mixed->arena);
 }
 
@@ -967,7 +974,7 @@ test_trust_is_not_carried_to_another_redis(void)
 	plant("V1.7\np\n{p s1 1 10}");
 	turn_run(&mixed.turn);
 	turn_fill(&mixed.turn);
-	CU_ASSERT_EQUAL(grant->err, ERR_OK);
+	CU_ASSERT_EQUAL(grant->write.err, ERR_OK);
 	CU_ASSERT_EQUAL(read->err, ERR_OK);
 	CU_ASSERT_EQUAL(read->revision, 2);
 	mixed_release(&mixed);

@@ -39,8 +39,15 @@ fake_service_init(struct fake_service *fake, bool cache_on, size_t transaction_g
 	fake_store_settle(&fake->store);
 	memset(&fake->directory, 0, sizeof(fake->directory));
 	directory_publish(&fake->directory, &seasons);
-	service_init(&fake->service, &fake->store.port, &fake->cache.port, &fake_codec, &fake->directory,
-		     transaction_grants);
+
+	struct service_rooms rooms = {
+		.store = &fake->store.port,
+		.cache = &fake->cache.port,
+		.codec = &fake_codec,
+		.directory = &fake->directory,
+	};
+
+	service_init(&fake->service, &rooms, &(struct service_limits){.transaction_writes = transaction_grants});
 	arena_init(&fake->arena);
 	fake->now_ms = FAKE_NOW_MS;
 }
@@ -76,13 +83,25 @@ fake_service_grant(struct fake_service *fake, const char *player, const char *se
 	struct grant_command *command =
 		turn_add_grant(&fake->turn, arena_str(&fake->arena, str_from(player)), entry_of(fake, season));
 
-	command->row.idempotency_key = arena_str(&fake->arena, str_from(key));
+	command->write.idempotency_key = arena_str(&fake->arena, str_from(key));
 	command->row.amount = amount;
 	command->row.source = STR("match");
 	command->row.tags = STR("[]");
 	command->row.occurred_at_ms = fake->turn.now_ms;
-	memcpy(command->row.request_hash, &amount, sizeof(amount));
+	memcpy(command->write.request_hash, &amount, sizeof(amount));
 	return command;
+}
+
+struct operation *
+fake_service_operation(struct fake_service *fake, enum write_kind kind, const char *player, const char *season,
+		       const char *key)
+{
+	struct operation *operation = turn_add_operation(&fake->turn, kind, arena_str(&fake->arena, str_from(player)),
+							 entry_of(fake, season));
+
+	operation->write.idempotency_key = arena_str(&fake->arena, str_from(key));
+	operation->author = (struct author){STR("support-1"), "support", STR("a reason"), STR("request-1")};
+	return operation;
 }
 
 struct progress_read *

@@ -32,6 +32,9 @@ void fake_service_begin(struct fake_service *fake);
 /* The texts are copied. The request hash is the amount. */
 struct grant_command *fake_service_grant(struct fake_service *fake, const char *player, const char *season,
 					 const char *key, uint64_t amount);
+/* Any other write; an empty key: none. By "support-1". */
+struct operation *fake_service_operation(struct fake_service *fake, enum write_kind kind, const char *player,
+					 const char *season, const char *key);
 struct progress_read *fake_service_read(struct fake_service *fake, const char *player, const char *season);
 /* Runs the turn and fills the cache. */
 void fake_service_run(struct fake_service *fake);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "service/audit.h"
 
 static bool
 is_of(const struct fake_player *player, struct str name, const char *season)
@@ -92,11 +93,14 @@ begin(void *self, struct write_gate *ret_gate)
 }
 
 static void
-take(const struct fake_player *player, struct progress_row *row)
+take(const struct fake_store *store, const struct fake_player *player, struct progress_row *row, struct arena *arena)
 {
 	*row = (struct progress_row){.player = row->player, .season = row->season};
 	if (!player)
 		return;
+	fake_tables_take(store->tables, row, arena);
+	row->audit_count = player->audit_count;
+	memcpy(row->audit_hash, player->audit_hash, sizeof(row->audit_hash));
 	row->exists = true;
 	row->xp = player->xp;
 	row->revision = player->revision;
@@ -118,7 +122,6 @@ lock(void *self, struct progress_row *const rows[], size_t count, struct arena *
 	struct fake_store *store = self;
 	enum err err = within(store, CALL_LOCK, "lock");
 
-	(void)arena;
 	for (size_t i = 0; i < count && err == ERR_OK; i++) {
 		const struct fake_player *known = fake_store_player(store, rows[i]->player, rows[i]->season->id);
 		const struct fake_player *last = i ? &store->locked[i - 1] : NULL;
@@ -126,7 +129,7 @@ lock(void *self, struct progress_row *const rows[], size_t count, struct arena *
 
 		if (order > 0 || (order == 0 && str_compare(last->player, rows[i]->player) >= 0))
 			fake_broken(store->faults, "rows are not locked in order");
-		take(known, rows[i]);
+		take(store, known, rows[i], arena);
 		store->locked[i] = known ? *known : new_player(rows[i]->player, rows[i]->season->id);
 		store->locked_count = i + 1;
 		rows[i]->exists = true;
@@ -152,6 +155,84 @@ find_grants(void *self, struct grant_row *const grants[], size_t count, bool fou
 			*grants[i] = *known;
 	}
 	return err;
+}
+
+static enum err
+find_entries(void *self, struct audit_entry *const entries[], size_t count, bool found[], struct arena *arena)
+{
+	struct fake_store *store = self;
+	enum err err = within(store, CALL_FIND, "find_entries");
+
+	(void)arena;
+	for (size_t i = 0; i < count && err == ERR_OK; i++) {
+		const struct audit_entry *known = fake_tables_entry(store->tables, entries[i]);
+
+		found[i] = known != NULL;
+		if (known)
+			*entries[i] = *known;
+	}
+	return err;
+}
+
+static enum err
+take_purchase(const struct purchase_row *known, struct purchase_row *ret_purchase)
+{
+	if (!known)
+		return ERR_PURCHASE_NOT_FOUND;
+	*ret_purchase = *known;
+	return ERR_OK;
+}
+
+static enum err
+find_purchase(void *self, struct str player, const char *season, const struct uuid *id, struct arena *arena,
+	      struct purchase_row *ret_purchase)
+{
+	struct fake_store *store = self;
+	enum err err = within(store, CALL_FIND, "find_purchase");
+
+	(void)arena;
+	return err == ERR_OK ? take_purchase(fake_tables_purchase(store->tables, player, season, id), ret_purchase)
+			     : err;
+}
+
+static enum err
+live_purchase(void *self, struct str player, const char *season, struct str pass, struct arena *arena,
+	      struct purchase_row *ret_purchase)
+{
+	struct fake_store *store = self;
+	enum err err = within(store, CALL_FIND, "live_purchase");
+
+	(void)arena;
+	return err == ERR_OK ? take_purchase(fake_tables_live(store->tables, player, season, pass), ret_purchase) : err;
+}
+
+static enum err
+release_purchases(void *self, const struct purchase_row *const purchases[], size_t count)
+{
+	struct fake_store *store = self;
+
+	if (store->open)
+		fake_broken(store->faults, "purchases are released within a transaction");
+	for (size_t i = 0; i < count; i++) {
+		struct purchase_row *known = (struct purchase_row *)fake_tables_purchase(
+			store->tables, purchases[i]->player, purchases[i]->season, &purchases[i]->id);
+
+		if (known)
+			known->due_in_ms = 0;
+	}
+	return ERR_OK;
+}
+
+static enum err
+find_reset(void *self, struct str player, const char *season, const struct uuid *id, struct arena *arena,
+	   struct reset_row *ret_reset)
+{
+	struct fake_store *store = self;
+	enum err err = within(store, CALL_FIND, "find_reset");
+
+	if (err != ERR_OK)
+		return err;
+	return fake_tables_reset(store->tables, player, season, id, arena, ret_reset) ? ERR_OK : ERR_RESET_NOT_FOUND;
 }
 
 static void
@@ -187,20 +268,25 @@ take_written(struct fake_store *store, const struct progress_row *row)
 	written->xp = row->xp;
 	written->revision = row->revision;
 	written->updated_at_ms = row->updated_at_ms;
+	written->audit_count = row->audit_count;
+	memcpy(written->audit_hash, row->audit_hash, sizeof(row->audit_hash));
 	return true;
 }
 
 static enum err
-save(void *self, struct progress_row *const rows[], size_t row_count, const struct grant_row *const grants[],
-     size_t grant_count)
+save(void *self, const struct write_set *set)
 {
+	struct progress_row *const *rows = set->rows;
+	const struct grant_row *const *grants = set->grants;
+	size_t row_count = set->row_count;
+	size_t grant_count = set->grant_count;
 	struct fake_store *store = self;
 	enum err err = within(store, CALL_SAVE, "save");
 	enum fake_fault fault = FAULT_NONE;
 
 	if (err != ERR_OK)
 		return err;
-	if (row_count == 0 || grant_count == 0)
+	if (row_count == 0 || (grant_count == 0 && !set->changes.entries))
 		fake_broken(store->faults, "a save of nothing");
 	for (size_t i = 0; i < row_count; i++)
 		if (!take_written(store, rows[i]))
@@ -216,6 +302,12 @@ save(void *self, struct progress_row *const rows[], size_t row_count, const stru
 			fault = FAULT_INTERNAL;
 		if (str_equal(grants[i]->source, STR("stuck")))
 			fault = FAULT_RETRY;
+	}
+	fake_tables_copy(store->working, store->tables);
+	err = fake_tables_save(store->working, &set->changes, &store->memory, store->faults);
+	if (err != ERR_OK) {
+		end(store);
+		return err;
 	}
 	store->saved = true;
 	return fault == FAULT_NONE ? ERR_OK : fail(store, fault);
@@ -233,7 +325,11 @@ check_commit(struct fake_store *store)
 		fake_broken(store->faults, "a commit before cache_control has settled");
 	for (size_t i = 0; gate->enabled && store->is_fenced && i < store->written_count; i++) {
 		const struct fake_player *row = &store->written[i];
+		const struct fake_player *locked =
+			find_in(store->locked, store->locked_count, row->player, row->season);
 
+		if (locked && locked->revision == row->revision)
+			continue; /* the document is as before */
 		if (!store->is_fenced(store->context, gate->epoch, row->player, row->season, row->revision))
 			fake_broken(store->faults, "a commit without a fence: %.*s revision %llu",
 				    STR_ARGS(row->player), (unsigned long long)row->revision);
@@ -256,9 +352,12 @@ apply(struct fake_store *store)
 		*known = (struct fake_player){.player = known->player,
 					      .xp = row->xp,
 					      .revision = row->revision,
-					      .updated_at_ms = row->updated_at_ms};
+					      .updated_at_ms = row->updated_at_ms,
+					      .audit_count = row->audit_count};
+		memcpy(known->audit_hash, row->audit_hash, sizeof(known->audit_hash));
 		memcpy(known->season, row->season, sizeof(known->season));
 	}
+	fake_tables_copy(store->tables, store->working);
 	for (size_t i = 0; i < store->granted_count; i++) {
 		struct grant_row *row = &store->ledger[store->ledger_count++];
 
@@ -305,11 +404,10 @@ load(void *self, struct progress_row *const rows[], size_t count, struct arena *
 {
 	struct fake_store *store = self;
 
-	(void)arena;
 	if (fake_fault_of(store->faults, CALL_LOAD) != FAULT_NONE)
 		return ERR_STORE_UNAVAILABLE;
 	for (size_t i = 0; i < count; i++)
-		take(fake_store_player(store, rows[i]->player, rows[i]->season->id), rows[i]);
+		take(store, fake_store_player(store, rows[i]->player, rows[i]->season->id), rows[i], arena);
 	return ERR_OK;
 }
 
@@ -415,6 +513,10 @@ fake_store_init(struct fake_store *store, struct fake_faults *faults)
 	store->faults = faults;
 	store->gate = (struct write_gate){.epoch = 1, .change = 1, .settled = true, .same_database = true};
 	arena_init(&store->memory);
+	store->tables = calloc(1, sizeof(*store->tables));
+	store->working = calloc(1, sizeof(*store->working));
+	if (!store->tables || !store->working)
+		abort();
 	store->port = (struct store_port){
 		.self = store,
 		.load = load,
@@ -423,6 +525,11 @@ fake_store_init(struct fake_store *store, struct fake_faults *faults)
 		.begin = begin,
 		.lock = lock,
 		.find_grants = find_grants,
+		.find_entries = find_entries,
+		.find_purchase = find_purchase,
+		.live_purchase = live_purchase,
+		.release_purchases = release_purchases,
+		.find_reset = find_reset,
 		.save = save,
 		.commit = commit,
 		.rollback = rollback,
@@ -435,31 +542,78 @@ fake_store_init(struct fake_store *store, struct fake_faults *faults)
 void
 fake_store_release(struct fake_store *store)
 {
+	free(store->tables);
+	free(store->working);
 	arena_release(&store->memory);
+}
+
+/* The only ledger row that made this revision: XP before and after it. False: there is none, or more than one. */
+static bool
+made_by(const struct fake_store *store, const struct fake_player *player, uint64_t revision, uint64_t *before,
+	uint64_t *after)
+{
+	size_t found = 0;
+
+	for (size_t i = 0; i < store->ledger_count; i++) {
+		const struct grant_row *row = &store->ledger[i];
+
+		if (!is_of(player, row->player, row->season) || row->revision != revision)
+			continue;
+		*before = row->effect.xp_before;
+		*after = row->effect.xp_after;
+		found++;
+	}
+	for (size_t i = 0; i < store->tables->entry_count; i++) {
+		const struct audit_entry *entry = &store->tables->entries[i];
+
+		if (!is_of(player, entry->player, entry->season) || entry->revision != revision)
+			continue;
+		*before = entry->xp_before;
+		*after = entry->xp_after;
+		found++;
+	}
+	return found == 1;
+}
+
+static void
+check_chain(struct fake_store *store, const struct fake_player *player)
+{
+	unsigned char last[AUDIT_HASH_SIZE] = {0};
+	unsigned char hash[AUDIT_HASH_SIZE];
+	uint64_t sequence = 0;
+
+	for (size_t i = 0; i < store->tables->entry_count; i++) {
+		const struct audit_entry *entry = &store->tables->entries[i];
+
+		if (!is_of(player, entry->player, entry->season))
+			continue;
+		audit_hash(last, entry, hash);
+		if (entry->sequence != ++sequence || memcmp(hash, entry->hash, sizeof(hash)) != 0)
+			fake_broken(store->faults, "the chain of %.*s breaks at %llu", STR_ARGS(player->player),
+				    (unsigned long long)sequence);
+		memcpy(last, hash, sizeof(last));
+	}
+	if (sequence != player->audit_count || memcmp(last, player->audit_hash, sizeof(last)) != 0)
+		fake_broken(store->faults, "the chain of %.*s does not end where it should", STR_ARGS(player->player));
 }
 
 static void
 check_player(struct fake_store *store, const struct fake_player *player)
 {
 	uint64_t xp = 0;
-	uint64_t revision = 0;
+	uint64_t before = 0;
+	uint64_t after = 0;
 
-	for (size_t i = 0; i < store->ledger_count; i++) {
-		const struct grant_row *row = &store->ledger[i];
-
-		if (!is_of(player, row->player, row->season))
-			continue;
-		if (row->revision != ++revision || row->effect.xp_before != xp ||
-		    row->effect.xp_after != xp + row->amount)
-			fake_broken(store->faults, "the ledger of %.*s does not follow", STR_ARGS(player->player));
-		if (fake_store_grant(store, row->player, row->season, row->idempotency_key) != row)
-			fake_broken(store->faults, "a key stands in the ledger twice");
-		xp += row->amount;
+	for (uint64_t revision = 1; revision <= player->revision; revision++) {
+		if (!made_by(store, player, revision, &before, &after) || before != xp)
+			fake_broken(store->faults, "the ledger of %.*s does not follow at %llu",
+				    STR_ARGS(player->player), (unsigned long long)revision);
+		xp = after;
 	}
-	if (xp != player->xp || revision != player->revision)
-		fake_broken(store->faults, "%.*s has %llu XP at %llu, the ledger says %llu at %llu",
-			    STR_ARGS(player->player), (unsigned long long)player->xp,
-			    (unsigned long long)player->revision, (unsigned long long)xp, (unsigned long long)revision);
+	if (xp != player->xp || made_by(store, player, player->revision + 1, &before, &after))
+		fake_broken(store->faults, "%.*s has %llu XP, the ledger says %llu", STR_ARGS(player->player),
+			    (unsigned long long)player->xp, (unsigned long long)xp);
+	check_chain(store, player);
 }
 
 void
@@ -475,8 +629,18 @@ fake_store_check(struct fake_store *store)
 
 static const uint64_t tier_xp[] = {0, 100, 200, 300};
 static const uint64_t tier_xp_total[] = {0, 100, 300, 600};
-static const struct pass passes[] = {{.id = "free", .free = true, .includes = 1}};
-static const uint32_t tier_rewards[5];
+static const struct pass passes[] = {
+	{.id = "free", .free = true, .includes = 1},
+	{.id = "premium", .price = {"gems", 100}, .includes = 2, .auto_claim = AUTO_CLAIM_CLAIM},
+	{.id = "plus", .price = {"gems", 150}, .includes = 6, .instant_tiers = 1},
+};
+static const struct reward rewards[] = {
+	{"f1", 1, 0, "item", "hat", 1, {NULL, 0}}, {"p1", 1, 1, "item", "cape", 1, {NULL, 0}},
+	{"f2", 2, 0, "item", "hat", 2, {NULL, 0}}, {"p2", 2, 1, "item", "cape", 2, {NULL, 0}},
+	{"f3", 3, 0, "item", "hat", 3, {NULL, 0}}, {"p3", 3, 1, "item", "cape", 3, {NULL, 0}},
+};
+static const uint32_t tier_rewards[] = {0, 0, 2, 4, 6};
+static const uint32_t reward_by_id[] = {0, 2, 4, 1, 3, 5};
 
 static enum err
 parse_season(struct str document, struct season **ret_season)
@@ -494,7 +658,11 @@ parse_season(struct str document, struct season **ret_season)
 	season->tier_xp_total = tier_xp_total;
 	season->tier_rewards = tier_rewards;
 	season->passes = passes;
-	season->pass_count = 1;
+	season->pass_count = 3;
+	season->rewards = rewards;
+	season->reward_count = 6;
+	season->reward_by_id = reward_by_id;
+	season->tier_price = (struct price){"gems", 10};
 	*ret_season = season;
 	return ERR_OK;
 }
@@ -521,9 +689,28 @@ render_unlocked(const struct season *season, const struct progress_row *row, con
 	buf_format(out, "%u-%u", effect->tier_before, effect->tier_after);
 }
 
+static void
+render_state(const struct season *season, const struct progress_row *row, struct buf *out)
+{
+	(void)season;
+	buf_format(out, "{%llu %llu %u}", (unsigned long long)row->revision, (unsigned long long)row->xp,
+		   row->claim_count);
+}
+
+/* A letter each: what became of the reward. */
+static void
+render_claims(const struct claim_outcome *outcomes, size_t count, uint64_t revision, struct buf *out)
+{
+	(void)revision;
+	for (size_t i = 0; i < count; i++)
+		buf_char(out, "calu"[outcomes[i].status]);
+}
+
 const struct codec_port fake_codec = {
 	.parse_season = parse_season,
 	.free_season = free_season,
 	.render_progress = render_progress,
 	.render_unlocked = render_unlocked,
+	.render_state = render_state,
+	.render_claims = render_claims,
 };

@@ -9,6 +9,7 @@
 #define BP_T_UNIT_FAKE_STORE_H
 
 #include "fake_faults.h"
+#include "fake_tables.h"
 #include "service/ports.h"
 
 enum { FAKE_PLAYERS_MAX = 64, FAKE_LEDGER_MAX = 2048, FAKE_TURN_MAX = 256 };
@@ -19,6 +20,8 @@ struct fake_player {
 	uint64_t xp;
 	uint64_t revision;
 	int64_t updated_at_ms;
+	uint64_t audit_count;
+	unsigned char audit_hash[AUDIT_HASH_SIZE];
 };
 
 /* Does a fence or a newer value stand before this revision of the player's document? */
@@ -37,6 +40,8 @@ struct fake_store {
 	size_t player_count;
 	struct grant_row ledger[FAKE_LEDGER_MAX]; /* in the order of commit */
 	size_t ledger_count;
+	struct fake_tables *tables;  /* committed */
+	struct fake_tables *working; /* of the transaction, from its save on */
 	/* the transaction */
 	bool open;
 	bool saved;
@@ -62,8 +67,8 @@ const struct grant_row *fake_store_grant(const struct fake_store *store, struct 
 void fake_store_check(struct fake_store *store);
 
 /*
- * The codec that goes with it: every season has tiers at 100, 300 and 600 XP; a document is "<player> <season>
- * <revision> <xp>".
+ * The codec that goes with it: every season has tiers at 100, 300 and 600 XP with a reward each on the passes "free" and
+ * "premium" (100 gems; "plus", 150, includes it and gives a tier; tiers 10 each); a document is "<player> <season> <revision> <xp>".
  */
 extern const struct codec_port fake_codec;
 

@@ -84,8 +84,8 @@ test_one_grant(void)
 	const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 120);
 
 	expect_trace("view document begin view lock save fence commit view confirm");
-	CU_ASSERT_EQUAL(grant->err, ERR_OK);
-	CU_ASSERT_FALSE(grant->replayed);
+	CU_ASSERT_EQUAL(grant->write.err, ERR_OK);
+	CU_ASSERT_FALSE(grant->write.replayed);
 	CU_ASSERT(grant->row.effect.xp_before == 0 && grant->row.effect.xp_after == 120);
 	CU_ASSERT(grant->row.effect.tier_before == 0 && grant->row.effect.tier_after == 1);
 	CU_ASSERT_EQUAL(grant->row.revision, 1);
@@ -102,11 +102,11 @@ static void
 test_cache_off_and_settled(void)
 {
 	open_fake(false);
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	expect_trace("view document begin lock save commit");
 	CU_ASSERT_EQUAL(fake.cache.entry_count, 0);
 	restart();
-	CU_ASSERT_TRUE(fake_service_give(&fake, "p", "s1", "k", 10)->replayed);
+	CU_ASSERT_TRUE(fake_service_give(&fake, "p", "s1", "k", 10)->write.replayed);
 	expect_trace("view begin lock save rollback begin lock find rollback");
 	close_fake();
 }
@@ -124,8 +124,8 @@ test_replay(void)
 	const struct grant_command *again = fake_service_give(&fake, "p", "s1", "k", 10);
 
 	expect_trace("view begin view lock save rollback begin view lock find rollback view confirm");
-	CU_ASSERT_EQUAL(again->err, ERR_OK);
-	CU_ASSERT_TRUE(again->replayed);
+	CU_ASSERT_EQUAL(again->write.err, ERR_OK);
+	CU_ASSERT_TRUE(again->write.replayed);
 	CU_ASSERT_EQUAL(memcmp(&again->row.id, &first, sizeof(first)), 0);
 	CU_ASSERT(again->row.revision == 1 && again->row.effect.xp_after == 10);
 	expect_player("p", "s1", 510, 2);
@@ -140,12 +140,12 @@ test_reused_key(void)
 	fake_service_give(&fake, "p", "s1", "k", 10);
 	const struct grant_command *other = fake_service_give(&fake, "p", "s1", "k", 11);
 
-	CU_ASSERT_EQUAL(other->err, ERR_IDEMPOTENCY_KEY_REUSED);
+	CU_ASSERT_EQUAL(other->write.err, ERR_IDEMPOTENCY_KEY_REUSED);
 	CU_ASSERT_EQUAL(other->row.amount, 11);
 	expect_player("p", "s1", 10, 1);
 	/* The same key of another player, or in another season, is another key. */
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "q", "s1", "k", 11)->err, ERR_OK);
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s2", "k", 12)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "q", "s1", "k", 11)->write.err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s2", "k", 12)->write.err, ERR_OK);
 	close_fake();
 }
 
@@ -160,11 +160,11 @@ test_twins_in_one_turn(void)
 	const struct grant_command *reuse = fake_service_grant(&fake, "p", "s1", "k", 11);
 
 	fake_service_run(&fake);
-	CU_ASSERT(first->err == ERR_OK && !first->replayed && first->row.revision == 1);
-	CU_ASSERT(between->err == ERR_OK && between->row.revision == 2 && between->row.effect.xp_after == 15);
-	CU_ASSERT(twin->err == ERR_OK && twin->replayed && twin->row.revision == 1);
+	CU_ASSERT(first->write.err == ERR_OK && !first->write.replayed && first->row.revision == 1);
+	CU_ASSERT(between->write.err == ERR_OK && between->row.revision == 2 && between->row.effect.xp_after == 15);
+	CU_ASSERT(twin->write.err == ERR_OK && twin->write.replayed && twin->row.revision == 1);
 	CU_ASSERT_EQUAL(memcmp(&twin->row.id, &first->row.id, sizeof(twin->row.id)), 0);
-	CU_ASSERT_EQUAL(reuse->err, ERR_IDEMPOTENCY_KEY_REUSED);
+	CU_ASSERT_EQUAL(reuse->write.err, ERR_IDEMPOTENCY_KEY_REUSED);
 	expect_player("p", "s1", 15, 2);
 	expect_cached("p", "s1", 'V', 2);
 	close_fake();
@@ -181,8 +181,8 @@ test_twin_of_a_refused_one(void)
 
 	early->row.occurred_at_ms = -1;
 	fake_service_run(&fake);
-	CU_ASSERT_EQUAL(early->err, ERR_SEASON_NOT_ACTIVE);
-	CU_ASSERT(right->err == ERR_OK && !right->replayed);
+	CU_ASSERT_EQUAL(early->write.err, ERR_SEASON_NOT_ACTIVE);
+	CU_ASSERT(right->write.err == ERR_OK && !right->write.replayed);
 	expect_player("p", "s1", 10, 1);
 	close_fake();
 }
@@ -203,7 +203,7 @@ test_players_and_seasons_share_a_transaction(void)
 	fake_service_run(&fake);
 	expect_trace("view begin view lock save fence commit view confirm");
 	for (size_t i = 0; i < COUNT_OF(grants); i++)
-		CU_ASSERT_EQUAL(grants[i]->err, ERR_OK);
+		CU_ASSERT_EQUAL(grants[i]->write.err, ERR_OK);
 	expect_player("p", "s1", 40, 1);
 	expect_player("q", "s1", 300, 1);
 	expect_player("p", "s2", 20, 1);
@@ -239,10 +239,10 @@ test_refused_beside_granted(void)
 	const struct grant_command *good = fake_service_grant(&fake, "p", "s1", "k", 10);
 
 	fake_service_run(&fake);
-	CU_ASSERT_EQUAL(over->err, ERR_SEASON_NOT_ACTIVE);
-	CU_ASSERT_EQUAL(zero->err, ERR_INVALID_FIELD);
-	CU_ASSERT_EQUAL(much->err, ERR_INVALID_FIELD);
-	CU_ASSERT(good->err == ERR_OK && good->row.revision == 1);
+	CU_ASSERT_EQUAL(over->write.err, ERR_SEASON_NOT_ACTIVE);
+	CU_ASSERT_EQUAL(zero->write.err, ERR_INVALID_FIELD);
+	CU_ASSERT_EQUAL(much->write.err, ERR_INVALID_FIELD);
+	CU_ASSERT(good->write.err == ERR_OK && good->row.revision == 1);
 	expect_player("p", "over", 0, 0);
 	expect_player("p", "s1", 10, 1);
 	close_fake();
@@ -252,7 +252,7 @@ static void
 test_nothing_to_commit_is_rolled_back(void)
 {
 	open_fake(true);
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "over", "k", 10)->err, ERR_SEASON_NOT_ACTIVE);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "over", "k", 10)->write.err, ERR_SEASON_NOT_ACTIVE);
 	expect_trace("view document begin view lock rollback begin view lock find rollback view confirm");
 	CU_ASSERT_EQUAL(fake.store.player_count, 0);
 	close_fake();
@@ -295,7 +295,7 @@ test_retry_at_each_store_call(void)
 
 		snprintf(trace, sizeof(trace), "%sbegin view lock save fence commit view confirm", cases[i].before);
 		expect_trace(trace);
-		CU_ASSERT(grant->err == ERR_OK && !grant->replayed && grant->row.revision == 1);
+		CU_ASSERT(grant->write.err == ERR_OK && !grant->write.replayed && grant->row.revision == 1);
 		expect_player("p", "s1", 10, 1);
 		close_fake();
 	}
@@ -309,7 +309,7 @@ test_retry_of_a_replay(void)
 	warm_up();
 	fake.faults.only = CALL_FIND;
 	fake.faults.fault = FAULT_RETRY;
-	CU_ASSERT_TRUE(fake_service_give(&fake, "warm", "s1", "w", 1)->replayed);
+	CU_ASSERT_TRUE(fake_service_give(&fake, "warm", "s1", "w", 1)->write.replayed);
 	expect_trace("view begin view lock save rollback begin view lock find rollback begin view lock find rollback "
 		     "view confirm");
 	close_fake();
@@ -329,9 +329,9 @@ test_replay_of_what_would_be_refused(void)
 
 	again->row.occurred_at_ms = FAKE_NOW_MS;
 	fake_service_run(&fake);
-	CU_ASSERT(again->err == ERR_OK && again->replayed);
+	CU_ASSERT(again->write.err == ERR_OK && again->write.replayed);
 	CU_ASSERT_EQUAL(memcmp(&again->row.id, &first, sizeof(first)), 0);
-	CU_ASSERT_EQUAL(late->err, ERR_SEASON_NOT_ACTIVE);
+	CU_ASSERT_EQUAL(late->write.err, ERR_SEASON_NOT_ACTIVE);
 	expect_player("p", "s1", 10, 1);
 	close_fake();
 }
@@ -344,7 +344,7 @@ test_retries_end(void)
 	fake.faults.only = CALL_SAVE;
 	fake.faults.fault = FAULT_RETRY;
 	fake.faults.stays = true;
-	enum err err = fake_service_give(&fake, "p", "s1", "k", 10)->err;
+	enum err err = fake_service_give(&fake, "p", "s1", "k", 10)->write.err;
 
 	CU_ASSERT(err == ERR_STORE_RETRY || err == ERR_STORE_UNAVAILABLE);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_BEGIN), ATTEMPTS);
@@ -361,7 +361,7 @@ test_unavailable_is_not_retried(void)
 		open_fake(true);
 		fake.faults.only = calls[i];
 		fake.faults.fault = FAULT_UNAVAILABLE;
-		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_STORE_UNAVAILABLE);
+		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_STORE_UNAVAILABLE);
 		CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_BEGIN), calls[i] != CALL_DOCUMENT);
 		expect_player("p", "s1", 0, 0);
 		close_fake();
@@ -392,7 +392,7 @@ test_outcome_unknown(void)
 		snprintf(trace, sizeof(trace), "view begin view lock save fence commit %s", cases[i].rest);
 		expect_trace(trace);
 		/* It is this call's own grant that was found: not a replay. */
-		CU_ASSERT(grant->err == ERR_OK && !grant->replayed);
+		CU_ASSERT(grant->write.err == ERR_OK && !grant->write.replayed);
 		CU_ASSERT(grant->row.revision == 1 && grant->row.effect.xp_after == 10);
 		expect_player("p", "s1", 10, 1);
 		close_fake();
@@ -416,8 +416,8 @@ test_only_the_guilty_fails(void)
 		grants[guilty % 5]->row.source = str_from(sources[guilty / 5]);
 		fake_service_run(&fake);
 		for (size_t i = 0; i < COUNT_OF(grants); i++)
-			CU_ASSERT_EQUAL(grants[i]->err == ERR_OK, i != guilty % 5);
-		CU_ASSERT(guilty >= 5 || grants[guilty % 5]->err == ERR_INTERNAL);
+			CU_ASSERT_EQUAL(grants[i]->write.err == ERR_OK, i != guilty % 5);
+		CU_ASSERT(guilty >= 5 || grants[guilty % 5]->write.err == ERR_INTERNAL);
 		CU_ASSERT_EQUAL(fake.store.ledger_count, 4);
 		close_fake();
 	}
@@ -433,8 +433,8 @@ test_unreadable_season_fails_alone(void)
 	const struct grant_command *bad = fake_service_grant(&fake, "a", "s2", "k", 10);
 
 	fake_service_run(&fake);
-	CU_ASSERT_EQUAL(good->err, ERR_OK);
-	CU_ASSERT_EQUAL(bad->err, ERR_INTERNAL);
+	CU_ASSERT_EQUAL(good->write.err, ERR_OK);
+	CU_ASSERT_EQUAL(bad->write.err, ERR_INTERNAL);
 	expect_player("a", "s1", 10, 1);
 	close_fake();
 }
@@ -452,7 +452,7 @@ test_fence_refused(void)
 		fake.faults.fault = faults[i];
 		int64_t before_ms = clock_boot_ms();
 
-		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 		expect_trace("view begin view lock save fence unfence rollback switch_off gate settle "
 			     "begin lock save commit");
 		CU_ASSERT_FALSE(fake.store.gate.enabled);
@@ -461,7 +461,7 @@ test_fence_refused(void)
 		restart();
 		before_ms = clock_boot_ms();
 		/* Who finds it off waits for nothing. */
-		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "l", 10)->err, ERR_OK);
+		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "l", 10)->write.err, ERR_OK);
 		expect_trace("view begin lock save commit");
 		CU_ASSERT_EQUAL(clock_boot_ms(), before_ms);
 		close_fake();
@@ -480,7 +480,7 @@ test_confirmation_refused(void)
 		fake.faults.fault = faults[i];
 		const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 10);
 
-		CU_ASSERT(grant->err == ERR_OK && !grant->replayed);
+		CU_ASSERT(grant->write.err == ERR_OK && !grant->write.replayed);
 		expect_trace("view begin view lock save fence commit view confirm switch_off gate settle");
 		CU_ASSERT(!fake.store.gate.enabled && fake.store.gate.settled);
 		expect_player("p", "s1", 10, 1);
@@ -496,7 +496,7 @@ test_lease_lapsed_before_confirmation(void)
 	warm_up();
 	fake.faults.at = 7; /* the third view */
 	fake.faults.fault = FAULT_LOST;
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	expect_trace("view begin view lock save fence commit view switch_off gate settle");
 	CU_ASSERT_TRUE(fake.faults.struck);
 	close_fake();
@@ -519,11 +519,11 @@ test_never_answered_unconfirmed(void)
 		fake.faults.only = calls[i];
 		fake.faults.fault = FAULT_UNAVAILABLE;
 		fake_service_run(&fake);
-		CU_ASSERT_EQUAL(grant->err, ERR_STORE_UNAVAILABLE);
+		CU_ASSERT_EQUAL(grant->write.err, ERR_STORE_UNAVAILABLE);
 		CU_ASSERT_TRUE(fake.faults.struck);
 		expect_player("p", "s1", 10, 1);
 		grant = fake_service_give(&fake, "p", "s1", "k", 10);
-		CU_ASSERT(grant->err == ERR_OK && grant->replayed);
+		CU_ASSERT(grant->write.err == ERR_OK && grant->write.replayed);
 		CU_ASSERT(!fake.store.gate.enabled && fake.store.gate.settled);
 		expect_player("p", "s1", 10, 1);
 		close_fake();
@@ -539,7 +539,7 @@ test_gate_not_settled(void)
 	fake_store_set_gate(&fake.store, 3, true, fake_run_id);
 	int64_t before_ms = clock_boot_ms();
 
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	expect_trace("view begin rollback gate settle begin view lock save fence commit view confirm");
 	CU_ASSERT_TRUE(clock_boot_ms() - before_ms >= 550);
 	CU_ASSERT_PTR_NOT_NULL(fake_cache_entry(&fake.cache, 3, STR("p"), "s1"));
@@ -554,7 +554,7 @@ test_no_lease_at_first(void)
 	fake.cache.frozen_until_boot_ms = clock_boot_ms() + 100;
 	int64_t before_ms = clock_boot_ms();
 
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 0);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 1);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_CONFIRM), 1);
@@ -569,7 +569,7 @@ test_no_lease_ever(void)
 {
 	open_fake(true);
 	fake.cache.frozen_until_boot_ms = INT64_MAX;
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 1);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 0);
 	CU_ASSERT_FALSE(fake.store.gate.enabled);
@@ -586,7 +586,7 @@ test_lease_of_another_epoch(void)
 	fake_store_settle(&fake.store);
 	fake.cache.frozen_until_boot_ms = INT64_MAX;
 	fake.cache.lease_until_boot_ms = INT64_MAX;
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 0);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 1);
 	close_fake();
@@ -597,7 +597,7 @@ test_other_redis(void)
 {
 	open_fake(true);
 	fake.cache.run_id[0] = 'f';
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	expect_trace("view document begin view rollback reaches switch_off gate settle begin lock save commit");
 	close_fake();
 }
@@ -609,7 +609,7 @@ test_other_database(void)
 	open_fake(true);
 	warm_up();
 	fake.store.gate.same_database = false;
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	expect_trace("view begin rollback switch_off gate settle begin lock save commit");
 	close_fake();
 }
@@ -620,7 +620,7 @@ test_unconfirmed_lease_is_none(void)
 {
 	open_fake(true);
 	fake.cache.unconfirmed = true;
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->err, ERR_OK);
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 0);
 	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 1);
 	close_fake();
@@ -702,16 +702,16 @@ check_answer(struct history *history, const struct asked *asked, bool own)
 {
 	const struct grant_command *command = asked->command;
 	const struct grant_row *row =
-		fake_store_grant(&fake.store, command->row.player, asked->season, command->row.idempotency_key);
+		fake_store_grant(&fake.store, command->write.player, asked->season, command->write.idempotency_key);
 
-	switch (command->err) {
+	switch (command->write.err) {
 	case ERR_OK:
 		check_granted(command, row);
-		if (command->replayed == own)
+		if (command->write.replayed == own)
 			fake_broken(&fake.faults, "replayed is told wrongly");
 		break;
 	case ERR_IDEMPOTENCY_KEY_REUSED:
-		if (!row || memcmp(row->request_hash, command->row.request_hash, sizeof(row->request_hash)) == 0)
+		if (!row || memcmp(row->request_hash, command->write.request_hash, sizeof(row->request_hash)) == 0)
 			fake_broken(&fake.faults, "called a reuse without being one");
 		break;
 	case ERR_SEASON_NOT_ACTIVE:
@@ -720,7 +720,7 @@ check_answer(struct history *history, const struct asked *asked, bool own)
 		break;
 	default:
 		if (history->failures_allowed-- == 0)
-			fake_broken(&fake.faults, "failed with %s", err_code(command->err));
+			fake_broken(&fake.faults, "failed with %s", err_code(command->write.err));
 	}
 }
 
@@ -743,7 +743,7 @@ acknowledge(struct history *history, const struct asked *asked)
 {
 	for (size_t p = 0; p < COUNT_OF(players); p++)
 		for (size_t s = 0; s < COUNT_OF(seasons); s++)
-			if (asked->command->err == ERR_OK && asked->player == players[p] &&
+			if (asked->command->write.err == ERR_OK && asked->player == players[p] &&
 			    asked->season == seasons[s] && history->acknowledged[p][s] < asked->command->row.revision)
 				history->acknowledged[p][s] = asked->command->row.revision;
 }
@@ -780,9 +780,11 @@ made_by(const struct asked *asked, size_t count, size_t i, int64_t now_ms)
 	const struct grant_row *row = &asked[i].command->row;
 
 	for (size_t k = 0; k < count; k++) {
-		bool same = memcmp(&asked[k].command->row.id, &row->id, sizeof(row->id)) == 0;
+		const struct grant_command *other = asked[k].command;
+		bool failed = other->write.err != ERR_OK;
+		const struct uuid *id = failed ? &other->write.id : &other->row.id;
 
-		if (same && k != i && (k < i || asked[k].command->err != ERR_OK))
+		if (memcmp(id, &row->id, sizeof(*id)) == 0 && k != i && (k < i || failed))
 			return false;
 	}
 	return row->granted_at_ms == now_ms;

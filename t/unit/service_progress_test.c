@@ -120,7 +120,7 @@ static void
 test_lane_without_store(void)
 {
 	open_fake(true);
-	fake.service.store = NULL;
+	fake.service.rooms.store = NULL;
 	fake_cache_put(&fake.cache, 2, STR("p"), "s1", 'V', 3, FAKE_SEASON_REVISION, "body");
 	fake_service_begin(&fake);
 	const struct progress_read *hit = fake_service_read(&fake, "p", "s1");

@@ -1,0 +1,395 @@
+/*
+ * Writes, as many as a turn holds, in transactions that several of them share:
+ *
+ *   lock the players' rows -> rules -> save -> FENCE -> COMMIT -> CONFIRM -> results
+ *
+ * Nearly every XP grant and claim is new, so the first try does not look into ledger and audit log: saving fails where
+ * a key is there already. Then, and where a rule would refuse a write (which may have been made before), the
+ * transaction is tried again with a look first: what is there is a replay.
+ *
+ * Never a commit without a fence (unless the cache is off and settled), never an answer without a confirmation. A
+ * transaction that fails is tried again whole; one that cannot succeed is taken apart, so that nobody falls with a
+ * neighbour.
+ */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "service/rules.h"
+#include "service/use_cases.h"
+
+enum {
+	TRANSACTION_ROWS = 8000, /* so that statements stay far below what a server takes (max_allowed_packet) */
+	TRIES_TOGETHER = 8,
+	TRIES_ALONE = 3, /* the outcome unknown, or a key known already, may each cost one */
+	PATIENCE_MS = 4000,
+	RETRIES_JITTER_MS = 10,
+};
+
+static int
+compare_writes(const void *a, const void *b)
+{
+	const struct write *x = *(struct write *const *)a;
+	const struct write *y = *(struct write *const *)b;
+	int order = strcmp(x->season->id, y->season->id);
+
+	if (order == 0)
+		order = str_compare(x->player, y->player);
+	/* Of one player in the order in which they came: ids ascend. */
+	return order ? order : memcmp(&x->id, &y->id, sizeof(x->id));
+}
+
+static bool
+same_target(const struct target *target, const struct write *write)
+{
+	return target->row.season == write->season && str_equal(target->row.player, write->player);
+}
+
+/* Writes come sorted, so one player's stand together. */
+static enum err
+attempt_init(struct attempt *attempt, struct turn *turn, struct write *const writes[], size_t count)
+{
+	*attempt = (struct attempt){.turn = turn, .work_count = count};
+	attempt->works = ARENA_ARRAY(turn->arena, count, struct work);
+	attempt->targets = ARENA_ARRAY(turn->arena, count, struct target);
+	for (size_t i = 0; i < count; i++) {
+		struct target *target = &attempt->targets[attempt->target_count];
+
+		if (i > 0 && same_target(target - 1, writes[i])) {
+			target--;
+		} else {
+			enum err err = turn_definition(turn, writes[i]->season, &target->season);
+
+			if (err != ERR_OK)
+				return err;
+			target->row.player = writes[i]->player;
+			target->row.season = writes[i]->season;
+			attempt->target_count++;
+		}
+		work_init(&attempt->works[i], writes[i], target);
+		attempt->looks_up |= write_seldom_new(writes[i]);
+	}
+	return ERR_OK;
+}
+
+static enum err
+lock_targets(struct attempt *attempt)
+{
+	const struct store_port *store = attempt->turn->service->rooms.store;
+	struct progress_row **rows = ARENA_ARRAY(attempt->turn->arena, attempt->target_count, struct progress_row *);
+
+	for (size_t i = 0; i < attempt->target_count; i++)
+		rows[i] = &attempt->targets[i].row;
+	return store->lock(store->self, rows, attempt->target_count, attempt->turn->arena);
+}
+
+static enum err
+save_all(struct attempt *attempt)
+{
+	const struct store_port *store = attempt->turn->service->rooms.store;
+	struct arena *arena = attempt->turn->arena;
+	struct progress_row **rows = ARENA_ARRAY(arena, attempt->target_count, struct progress_row *);
+	const struct grant_row **grants = ARENA_ARRAY(arena, attempt->work_count, const struct grant_row *);
+	struct write_set set = {.rows = rows, .grants = grants, .changes = attempt->changes};
+
+	for (size_t i = 0; i < attempt->target_count; i++)
+		if (attempt->targets[i].touched)
+			rows[set.row_count++] = &attempt->targets[i].row;
+	for (size_t i = 0; i < attempt->work_count; i++)
+		if (attempt->works[i].fresh && write_is_grant(attempt->works[i].write))
+			grants[set.grant_count++] = &attempt->works[i].grant;
+	return store->save(store->self, &set);
+}
+
+/* Each locked player's part in the cache protocol: its revision, and the new document where there is one. */
+static void
+prepare_cache_writes(struct attempt *attempt)
+{
+	struct arena *arena = attempt->turn->arena;
+	struct buf body;
+
+	attempt->writes = ARENA_ARRAY(arena, attempt->target_count, struct cache_write *);
+	buf_init(&body);
+	for (size_t i = 0; i < attempt->target_count; i++) {
+		struct target *target = &attempt->targets[i];
+		struct cache_write *write = &target->write;
+
+		write->player = target->row.player;
+		write->season = target->row.season->id;
+		write->revision = target->row.revision;
+		write->season_revision = target->row.season->revision;
+		if (write->changed) {
+			buf_clear(&body);
+			attempt->turn->service->rooms.codec->render_progress(target->season, &target->row, &body);
+			write->body = arena_str(arena, buf_view(&body));
+		}
+		attempt->writes[i] = write;
+	}
+	buf_release(&body);
+}
+
+/* FENCE -> COMMIT; the transaction is over when it returns. */
+static enum err
+fence_and_commit(struct attempt *attempt)
+{
+	const struct store_port *store = attempt->turn->service->rooms.store;
+	const struct cache_port *cache = attempt->turn->service->rooms.cache;
+
+	if (attempt->gate.enabled) {
+		enum err err = cache->fence(cache->self, &attempt->gate, attempt->writes, attempt->target_count);
+
+		if (err != ERR_OK) {
+			cache->unfence(cache->self, &attempt->gate, attempt->writes, attempt->target_count);
+			store->rollback(store->self);
+			return err;
+		}
+	}
+	crash_point("fenced");
+	return store->commit(store->self);
+}
+
+/* A writer that slept may have lost its lease, and the cache it fenced in may be another one by now. */
+static bool
+still_trusts(struct attempt *attempt)
+{
+	const struct cache_port *cache = attempt->turn->service->rooms.cache;
+	struct cache_view view = cache->view(cache->self);
+
+	return view.trusted && !view.unconfirmed && view.epoch == attempt->gate.epoch;
+}
+
+/* CONFIRM, also for players whose answer is a replay: that is an acknowledgement, too. */
+static enum err
+confirm(struct attempt *attempt)
+{
+	const struct cache_port *cache = attempt->turn->service->rooms.cache;
+
+	if (!attempt->gate.enabled)
+		return ERR_OK;
+	if (still_trusts(attempt) &&
+	    cache->confirm(cache->self, &attempt->gate, attempt->writes, attempt->target_count) == ERR_OK)
+		return ERR_OK;
+	return turn_cache_off(attempt->turn, attempt->gate.change);
+}
+
+/* Everything inside the transaction, up to what is to be written. The transaction is rolled back on failure. */
+static enum err
+work_out(struct attempt *attempt)
+{
+	const struct store_port *store = attempt->turn->service->rooms.store;
+	enum err err = lock_targets(attempt);
+
+	crash_point("locked");
+	if (err == ERR_OK)
+		err = judge_all(attempt);
+	if (err == ERR_OK && attempt->fresh_count)
+		err = save_all(attempt);
+	if (err != ERR_OK) {
+		store->rollback(store->self); /* where the store has not done so */
+		return err;
+	}
+	crash_point("saved");
+	prepare_cache_writes(attempt);
+	if (attempt->fresh_count)
+		return fence_and_commit(attempt);
+	store->rollback(store->self);
+	return ERR_OK;
+}
+
+static void
+publish_grant(const struct work *work, uint64_t counts[3])
+{
+	if (work->err == ERR_OK)
+		((struct grant_command *)work->write)->row = work->grant;
+	counts[work->err != ERR_OK ? 0 : work->replayed ? 1 : 2]++;
+}
+
+/* What settlements have come to. */
+static void
+count_settlement(const struct work *work)
+{
+	static const enum metric counted[PURCHASE_STATE_COUNT] = {
+		[PURCHASE_GRANTED] = METRIC_PURCHASES_GRANTED,     [PURCHASE_DECLINED] = METRIC_PURCHASES_DECLINED,
+		[PURCHASE_CANCELLED] = METRIC_PURCHASES_CANCELLED, [PURCHASE_REFUNDED] = METRIC_PURCHASES_REFUNDED,
+		[PURCHASE_STUCK] = METRIC_PURCHASES_STUCK,
+	};
+
+	if (work->fresh && work->write->kind == WRITE_SETTLEMENT && counted[work->purchase.state])
+		metrics_add(counted[work->purchase.state], 1);
+}
+
+static void
+publish(const struct attempt *attempt)
+{
+	uint64_t counts[3] = {0};
+
+	for (size_t i = 0; i < attempt->work_count; i++) {
+		const struct work *work = &attempt->works[i];
+
+		work->write->err = work->err;
+		work->write->replayed = work->replayed;
+		if (write_is_grant(work->write)) {
+			publish_grant(work, counts);
+		} else {
+			operation_of(work)->entry = work->entry;
+			operation_of(work)->purchase = work->purchase;
+			count_settlement(work);
+		}
+	}
+	metrics_add(METRIC_XP_GRANTS_REJECTED, counts[0]);
+	metrics_add(METRIC_XP_GRANTS_REPLAYED, counts[1]);
+	metrics_add(METRIC_XP_GRANTS, counts[2]);
+	metrics_add(METRIC_STORE_TRANSACTIONS, attempt->fresh_count != 0);
+}
+
+/*
+ * One try of one transaction. ERR_CACHE_OFF_PENDING: old leases may be alive, wait; ERR_CACHE_UNAVAILABLE: Redis cannot
+ * be fenced (ret_change says at which state of cache_control).
+ */
+static enum err
+attempt_once(struct turn *turn, struct write *const writes[], size_t count, bool looks_up, uint64_t *ret_change)
+{
+	const struct store_port *store = turn->service->rooms.store;
+	struct attempt attempt;
+	enum err err = attempt_init(&attempt, turn, writes, count);
+
+	attempt.looks_up |= looks_up;
+	if (err != ERR_OK || (err = store->begin(store->self, &attempt.gate)) != ERR_OK)
+		return err;
+	*ret_change = attempt.gate.change;
+	if (!attempt.gate.settled) {
+		store->rollback(store->self);
+		return ERR_CACHE_OFF_PENDING;
+	}
+	if (attempt.gate.enabled && !attempt.gate.same_database) {
+		store->rollback(store->self);
+		return ERR_CACHE_UNAVAILABLE; /* what the cache holds may be of commits that this database has lost */
+	}
+	if (attempt.gate.enabled && !still_trusts(&attempt)) {
+		store->rollback(store->self);
+		return writer_reaches_cache(turn, &attempt.gate) == ERR_OK ? ERR_STORE_RETRY : ERR_CACHE_UNAVAILABLE;
+	}
+	err = work_out(&attempt);
+	if (err != ERR_OK)
+		return err;
+	crash_point("committed");
+	err = confirm(&attempt);
+	if (err != ERR_OK)
+		return err;
+	crash_point("confirmed");
+	publish(&attempt);
+	return ERR_OK;
+}
+
+/* What to do about a failed try; ERR_OK: try again. */
+static enum err
+recover(struct turn *turn, enum err err, uint64_t change)
+{
+	switch (err) {
+	case ERR_STORE_DUPLICATE:
+		return ERR_OK;
+	case ERR_STORE_RETRY:
+	case ERR_STORE_UNKNOWN: /* the ledger will tell, once the rows are locked */
+		metrics_add(METRIC_STORE_RETRIES, 1);
+		clock_sleep_ms((int64_t)(random_u64() % RETRIES_JITTER_MS));
+		return ERR_OK;
+	case ERR_CACHE_UNAVAILABLE:
+		return turn_cache_off(turn, change);
+	case ERR_CACHE_OFF_PENDING:
+		return wait_until_settled(turn);
+	default:
+		return err;
+	}
+}
+
+/* At most so many tries, and no new one after PATIENCE_MS. ERR_STORE_RETRY: given up. */
+static enum err
+transact(struct turn *turn, struct write *const writes[], size_t count, int tries)
+{
+	int64_t give_up_at_ms = clock_boot_ms() + PATIENCE_MS;
+	bool looks_up = false;
+
+	while (tries-- > 0 && clock_boot_ms() < give_up_at_ms) {
+		uint64_t change = 0;
+		enum err err = attempt_once(turn, writes, count, looks_up, &change);
+
+		if (err == ERR_OK)
+			return ERR_OK;
+		looks_up |= err == ERR_STORE_DUPLICATE || err == ERR_STORE_UNKNOWN;
+		err = recover(turn, err, change);
+		if (err != ERR_OK)
+			return err;
+	}
+	log_warning("a transaction of %zu writes was given up", count);
+	return ERR_STORE_RETRY;
+}
+
+/* A transaction that cannot succeed as a whole is taken apart: only the guilty fail. */
+static void
+transact_or_split(struct turn *turn, struct write *const writes[], size_t count)
+{
+	enum err err = transact(turn, writes, count, TRIES_TOGETHER);
+	bool split = count > 1 && (err == ERR_INTERNAL || err == ERR_STORE_RETRY);
+
+	if (err == ERR_OK)
+		return;
+	for (size_t i = 0; i < count; i++) {
+		enum err own = split ? transact(turn, &writes[i], 1, TRIES_ALONE) : err;
+
+		if (own != ERR_OK)
+			writes[i]->err = own;
+	}
+}
+
+/* About how many rows a write may leave; what is claimed all at once is bounded by the season only. */
+static size_t
+weight_of(struct turn *turn, const struct write *write)
+{
+	const struct operation *operation = (const struct operation *)write;
+	const struct season *season;
+
+	if (write->kind != WRITE_CLAIM && write->kind != WRITE_AUTO_CLAIM)
+		return 1;
+	if (operation->rewards)
+		return operation->reward_count;
+	return turn_definition(turn, write->season, &season) == ERR_OK ? season->reward_count : 1;
+}
+
+/* How many of the sorted writes go into the next transaction. */
+static size_t
+share_of(struct turn *turn, struct write *const sorted[], size_t count)
+{
+	size_t most = turn->service->limits.transaction_writes;
+	size_t weight = weight_of(turn, sorted[0]);
+	size_t share = 1;
+
+	for (; share < count && share < most; share++) {
+		const struct write *before = sorted[share - 1];
+		const struct write *next = sorted[share];
+		bool same_player = before->season == next->season && str_equal(before->player, next->player);
+
+		weight += weight_of(turn, next);
+		if (weight > TRANSACTION_ROWS || (same_player && (write_alone(before) || write_alone(next))))
+			break;
+	}
+	return share;
+}
+
+void
+writes_run(struct turn *turn, struct write *writes, size_t count)
+{
+	struct write **sorted = ARENA_ARRAY(turn->arena, count, struct write *);
+	size_t added = 0;
+
+	for (struct write *write = writes; write; write = write->next) {
+		write->id = uuid_new(turn->now_ms);
+		sorted[added++] = write;
+	}
+	qsort(sorted, count, sizeof(struct write *), compare_writes);
+	for (size_t from = 0, share; from < count; from += share) {
+		share = share_of(turn, sorted + from, count - from);
+		transact_or_split(turn, sorted + from, share);
+	}
+}
