@@ -108,7 +108,7 @@ END {
     }
 }
 
-# Services: mariadb, redis, battlepassd, nginx.
+# Services: mariadb, redis, economy, battlepassd, nginx.
 sub start {
     my ($self, @services) = @_;
     $self->_stack('start', @services);
@@ -174,6 +174,7 @@ sub env { return $_[0]{env} }
 sub url { return $_[0]{env}{BATTLEPASS_URL} }
 sub tls_url { return $_[0]{env}{BATTLEPASS_TLS_URL} }
 sub metrics_url { return $_[0]{env}{BATTLEPASS_METRICS_URL} }
+sub economy_url { return $_[0]{env}{BATTLEPASS_ECONOMY_URL} }
 sub season { return $_[0]{env}{BATTLEPASS_SEASON} }
 sub daemon_log { return _slurp("$_[0]{dir}/battlepassd.log") }
 sub nginx_log { return _slurp("$_[0]{dir}/nginx/error.log") }
@@ -304,6 +305,30 @@ sub metrics {
     my $answer = $self->get_internal('/metrics');
     croak "/metrics: $answer->{status}" if $answer->{status} != 200;
     return { $answer->{body} =~ /^([a-zA-Z_:][^ \n]*(?:\{[^\n]*\})?) ([^ \n]+)$/mg };
+}
+
+# From the economy service. Its own calls for tests stand under /sandbox/ (economy-sandbox --help).
+sub economy {
+    my ($self, $method, $path, $body, $headers) = @_;
+    return $self->request_at($self->economy_url, $method, $path, $headers, $body);
+}
+
+# What the economy service has to suffer from now on, in place of what was before:
+# $s->faults({ fault => 'late', calls => 'debits', delay_ms => 1500, probability => 0.2, times => 3 }, ..).
+sub faults {
+    my ($self, @faults) = @_;
+    my $answer = $self->economy(PUT => '/sandbox/faults', { faults => \@faults });
+    croak "faults: $answer->{status} $answer->{body}" if $answer->{status} != 200;
+    return $answer->{json}{faults};
+}
+
+# One that is down is waited for.
+sub clear_faults {
+    my ($self) = @_;
+    my ($port) = $self->economy_url =~ /:(\d+)$/;
+    my $well = sub { return eval { $self->faults; 1 } && IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port) };
+    $self->wait_until(20, $well) or croak 'the economy service does not come back';
+    return;
 }
 
 # Bytes as they are, over one TCP connection; what came back until the peer closed or was silent for quiet_s.
