@@ -42,6 +42,7 @@ sub processor_seconds {
         nginx => [$s->pid('nginx'), children($s->pid('nginx'))],
         mariadb => [$s->pid('mariadb')],
         redis => [$s->pid('redis')],
+        economy => [$s->pid('economy')],
     );
     my %seconds = (load => sum0((times)[2, 3]));
     for my $name (keys %pids) {

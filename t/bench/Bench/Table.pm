@@ -20,10 +20,11 @@ sub thousands {
     return $text;
 }
 
-# bar: its text; met: true, false, or undef where there is none.
+# bar: its text; met: true, false, or undef where there is none, or nothing to compare with was measured.
 sub set_bar {
     my ($row, $by_name) = @_;
     my $ratio = $row->{ratio} // 0;
+    return if $row->{ratio_to} && !$by_name->{ $row->{ratio_to} };
     if (defined $row->{least}) {
         ($row->{bar}, $row->{met}) = (sprintf('>= %.2f', $row->{least}), $ratio >= $row->{least});
     } elsif (defined $row->{most}) {
