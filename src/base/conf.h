@@ -63,6 +63,7 @@ struct conf {
 		int64_t answer_within_ms; /* then a purchase is answered with 202, and the courier goes on with it */
 		int64_t give_up_after_s;  /* a debit of unknown outcome is cancelled by its key */
 		int64_t key_retention_s;  /* as long as the economy knows a key; nothing is asked again after it */
+		int64_t deliveries_per_s; /* of one host */
 		int64_t delivery_tries;   /* then a delivery waits for an admin */
 		int64_t retry_first_ms;   /* back-off of the courier, doubled each time .. */
 		int64_t retry_most_ms;    /* .. up to this */

@@ -187,14 +187,45 @@ send(struct delivery_errand *errand, struct courier *courier)
 		errand_end(&errand->errand, courier);
 }
 
+/* Fills the budget with the time that has gone by; what is not used in a full round is lost. */
+static size_t
+fill_budget(struct delivery_chore *chore, const struct courier *courier)
+{
+	int64_t rate = courier->conf->economy.deliveries_per_s;
+	int64_t earned = (clock_boot_ms() - chore->budget_boot_ms) * rate / 1000;
+
+	chore->budget_boot_ms += earned * 1000 / rate;
+	chore->budget += earned;
+	if (chore->budget >= DELIVERY_ERRANDS) {
+		chore->budget = DELIVERY_ERRANDS;
+		chore->budget_boot_ms = clock_boot_ms();
+	}
+	return (size_t)chore->budget;
+}
+
+/* The next look after one that was bounded by the budget: when a good part of it is there again. */
+static void
+wait_for_budget(struct delivery_chore *chore, const struct courier *courier)
+{
+	int64_t refill_ms = DELIVERY_ERRANDS / 2 * 1000 / courier->conf->economy.deliveries_per_s + 1;
+
+	chore->look.due_boot_ms = clock_boot_ms() + refill_ms;
+	chore->look.more = false;
+}
+
 static void
 take(struct delivery_chore *chore, struct courier *courier)
 {
-	size_t room = count_free(chore);
+	size_t budget = fill_budget(chore, courier);
+	size_t room = count_free(chore) < budget ? count_free(chore) : budget;
 	int64_t asked_ms = clock_boot_ms();
 	struct delivery_row *rows;
 	size_t count = 0;
 
+	if (room == 0) {
+		wait_for_budget(chore, courier);
+		return;
+	}
 	arena_reset(&courier->arena);
 
 	enum err err = store_take_deliveries(courier->store, &courier->owner, courier_hold_ms(courier), (uint32_t)room,
@@ -202,6 +233,9 @@ take(struct delivery_chore *chore, struct courier *courier)
 
 	courier_note_store(courier, err);
 	look_done(&chore->look, count == room);
+	chore->budget -= (int64_t)count;
+	if (count == room && room == budget)
+		wait_for_budget(chore, courier);
 	if (err != ERR_OK || count == 0)
 		return;
 	crash_point("courier_taken");

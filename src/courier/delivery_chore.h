@@ -16,6 +16,9 @@ struct delivery_errand {
 
 struct delivery_chore {
 	struct look look;
+	/* How many may be sent now; it fills with time. */
+	int64_t budget;
+	int64_t budget_boot_ms;
 	int64_t end_boot_ms; /* when what was answered is written down; INT64_MAX: nothing was */
 	struct delivery_errand errands[DELIVERY_ERRANDS];
 };

@@ -31,14 +31,16 @@ static const struct {
 	bool keeps_connections;
 	bool has_store;
 	bool has_economy;
+	int nice; /* what waits for another service anyway lets reads and grants go first */
 } kinds[WORKER_KIND_COUNT] = {
-	[WORKER_READ] = {"read", "bp-read", 1, offsetof(struct conf, read_lane), LANE_READ, true, false, false},
-	[WORKER_STORE] = {"store", "bp-store", 4, offsetof(struct conf, store_lane), LANE_STORE, false, true, false},
+	[WORKER_READ] = {"read", "bp-read", 1, offsetof(struct conf, read_lane), LANE_READ, true, false, false, 0},
+	[WORKER_STORE] = {"store", "bp-store", 4, offsetof(struct conf, store_lane), LANE_STORE, false, true, false, 0},
 	[WORKER_PURCHASE] = {"purchase", "bp-purchase", 1, offsetof(struct conf, purchase_lane), LANE_PURCHASE, false,
-			     true, true},
-	[WORKER_ADMIN] = {"admin", "bp-admin", 1, offsetof(struct conf, admin_lane), LANE_ADMIN, false, true, false},
+			     true, true, 5},
+	[WORKER_ADMIN] = {"admin", "bp-admin", 1, offsetof(struct conf, admin_lane), LANE_ADMIN, false, true, false, 0},
 	[WORKER_STEWARD] = {.name = "steward", .title = "bp-steward"},
-	[WORKER_COURIER] = {.name = "courier", .title = "bp-courier", .has_store = true, .has_economy = true},
+	[WORKER_COURIER] =
+		{.name = "courier", .title = "bp-courier", .has_store = true, .has_economy = true, .nice = 5},
 };
 
 static volatile sig_atomic_t stop_asked;
@@ -194,17 +196,12 @@ let_requests_gather(void)
 		log_warning("the kernel does not take SCHED_BATCH: turns will be smaller");
 }
 
-enum { COURIER_NICE = 5 };
-
-/* Its work can wait a moment; the requests beside it cannot. */
 static int
 run_courier(const struct conf *conf, struct shared *shared, const volatile sig_atomic_t *stop,
 	    const sigset_t *wait_mask)
 {
 	struct rooms rooms;
 
-	let_requests_gather();
-	setpriority(PRIO_PROCESS, 0, COURIER_NICE);
 	rooms_open(&rooms, WORKER_COURIER, conf, shared);
 
 	int status = courier_run(conf, &rooms.service, rooms.store, stop, wait_mask);
@@ -240,6 +237,7 @@ worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared
 	fcgi_library_init();
 	take_signals(&wait_mask);
 	crash_points_in(conf->crash_points);
+	setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0) + kinds[kind].nice);
 	if (worker_has_socket(kind)) {
 		let_requests_gather();
 		tune_malloc();

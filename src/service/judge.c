@@ -4,6 +4,7 @@
  */
 #include "base/metrics.h"
 #include "service/audit.h"
+#include "service/payments.h"
 #include "service/rules.h"
 
 /* How each kind of write is done. action: of its audit entry; NULL: it says itself what it did. */
@@ -171,7 +172,7 @@ judge_known_purchase(struct attempt *attempt, struct work *work)
 
 	if (err != ERR_OK)
 		return err == ERR_PURCHASE_NOT_FOUND ? ERR_INTERNAL : err;
-	if (work->replayed && work->purchase.tries == 0 && work->purchase.due_in_ms > 0 &&
+	if (work->replayed && work->purchase.tries == 0 && work->purchase.due_in_ms > PAYMENT_MARGIN_MS &&
 	    purchase_is_open(work->purchase.state))
 		work->err = ERR_IDEMPOTENCY_IN_FLIGHT;
 	return ERR_OK;

@@ -4,10 +4,15 @@
  * purchase is stored, and what is proven decides each next step.
  */
 #include "service/holdings.h"
+#include "service/payments.h"
 #include "service/rules.h"
 
-/* Nobody else takes a purchase while it is waited for, nor this much longer, if its process dies meanwhile. */
-enum { HELD_MARGIN_MS = 1500 };
+/* Nobody else takes it as long as its process waits for the economy, nor a moment longer. */
+static int64_t
+held_ms(const struct turn *turn, const struct uuid *id)
+{
+	return payment_patience_ms(id, turn->service->limits.answer_within_ms) + PAYMENT_MARGIN_MS;
+}
 
 static void
 name_subject(struct attempt *attempt, struct work *work, const struct uuid *id)
@@ -146,7 +151,7 @@ rule_purchase(struct attempt *attempt, struct work *work)
 		.currency = arena_str(turn->arena, str_from(price.currency)),
 		.amount = price.amount,
 		.state = PURCHASE_DEBITING,
-		.due_in_ms = turn->service->limits.answer_within_ms + HELD_MARGIN_MS,
+		.due_in_ms = held_ms(turn, &work->write->id),
 		.created_at_ms = turn->now_ms,
 	};
 	name_subject(attempt, work, &work->purchase.id);
@@ -261,7 +266,7 @@ rule_refund(struct attempt *attempt, struct work *work)
 	work->purchase.state = next;
 	work->purchase.live = false;
 	work->purchase.tries = 0;
-	work->purchase.due_in_ms = attempt->turn->service->limits.answer_within_ms + HELD_MARGIN_MS;
+	work->purchase.due_in_ms = held_ms(attempt->turn, &work->purchase.id);
 	add_change(attempt, work);
 	return ERR_OK;
 }

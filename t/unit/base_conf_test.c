@@ -493,7 +493,7 @@ test_sample_is_the_defaults(void)
 			keys++;
 		}
 	}
-	CU_ASSERT(keys == 45);
+	CU_ASSERT(keys == 46);
 	conf = load(text, NULL, detail);
 	CU_ASSERT_FATAL(conf != NULL);
 	check_defaults(conf);
@@ -522,7 +522,7 @@ test_sample_names_the_variables(void)
 		at = end + 1;
 		variables++;
 	}
-	CU_ASSERT(variables == 45);
+	CU_ASSERT(variables == 46);
 	free(text);
 }
 
