@@ -178,7 +178,8 @@ copy_id(char id[SEASON_ID_MAX + 1], struct str text)
 {
 	if (text.len > SEASON_ID_MAX)
 		return false;
-	memcpy(id, text.ptr, text.len);
+	if (text.len)
+		memcpy(id, text.ptr, text.len);
 	id[text.len] = '\0';
 	return true;
 }

@@ -99,13 +99,13 @@ static enum err
 check_no_other(struct attempt *attempt, struct work *work)
 {
 	const struct season *season = work->target->season;
-	uint32_t wanted = (uint32_t)pass_of(work->target, operation_of(work)->pass);
+	int wanted = pass_of(work->target, operation_of(work)->pass);
 	bool found = false;
 	enum err err = ERR_OK;
 
-	for (uint32_t i = 0; i < season->pass_count && err == ERR_OK && !found; i++)
+	for (uint32_t i = 0; wanted >= 0 && i < season->pass_count && err == ERR_OK && !found; i++)
 		if ((season->passes[i].includes >> wanted & 1) || (season->passes[wanted].includes >> i & 1))
-			err = find_live(attempt, work, season->passes[i].id, i != wanted, &found);
+			err = find_live(attempt, work, season->passes[i].id, (int)i != wanted, &found);
 	if (found)
 		work->err = ERR_PURCHASE_IN_PROGRESS;
 	return err;
