@@ -42,7 +42,7 @@ CREATE TABLE player_reset (
 ) ENGINE=InnoDB;
 
 -- A purchase and where it stands. Its id is the economy's key for ever, its price is fixed in it. live_pass is the pass
--- while no second purchase of it may stand beside this one, else NULL. due_at_ms: when the courier asks next; before that
+-- (empty: tiers) while no second purchase of it may stand beside this one, else NULL. due_at_ms: when the courier asks next; before that
 -- somebody is at work on it, by the name in owner.
 CREATE TABLE purchase (
   player_id       VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,

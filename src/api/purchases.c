@@ -259,9 +259,23 @@ struct offers {
 	const struct season *season;
 	struct progress_row row;
 	uint32_t owned;  /* passes, as bits */
-	uint32_t open;   /* passes of which a purchase is not decided yet */
+	uint32_t open;   /* passes that a purchase which is not decided yet has to do with */
+	bool tiers_open; /* the same of tiers */
 	enum err closed; /* why nothing is sold at all; ERR_OK: it is */
 };
+
+/* A purchase of this pass is not decided yet: what includes it, or is included in it, has to wait, too. */
+static void
+mark(struct offers *offers, struct str name)
+{
+	const struct pass *passes = offers->season->passes;
+	int pass = name.len ? season_find_pass(offers->season, name.ptr, name.len) : -1;
+
+	offers->tiers_open |= name.len == 0;
+	for (uint32_t i = 0; pass >= 0 && i < offers->season->pass_count; i++)
+		if ((passes[i].includes >> pass & 1) || (passes[pass].includes >> i & 1))
+			offers->open |= UINT32_C(1) << i;
+}
 
 /* Marks the passes of the player's purchases in this state. */
 static enum err
@@ -279,10 +293,8 @@ mark_open(struct call *call, enum purchase_state state, struct offers *offers)
 		if (err != ERR_OK)
 			return err;
 		for (size_t i = 0; i < count; i++) {
-			int pass = season_find_pass(offers->season, rows[i].pass.ptr, rows[i].pass.len);
-
-			if (rows[i].live && pass >= 0)
-				offers->open |= UINT32_C(1) << pass;
+			if (rows[i].live)
+				mark(offers, rows[i].pass);
 		}
 		query.from_newest = false;
 		query.before = count ? rows[count - 1].id : query.before;
@@ -349,6 +361,8 @@ put_tiers_offer(const struct offers *offers, struct buf *out)
 
 	if (offers->closed != ERR_OK)
 		err = offers->closed;
+	else if (err == ERR_OK && offers->tiers_open)
+		err = ERR_PURCHASE_IN_PROGRESS;
 	else if (err == ERR_INVALID_FIELD) /* not even one more has room below the greatest total */
 		err = ERR_TOO_MANY_TIERS;
 	buf_literal(out, ",\"tiers\":{");

@@ -149,7 +149,7 @@ struct purchase_row {
 	const char *season;
 	struct str pass; /* empty: tiers */
 	uint32_t tiers;
-	bool live; /* no second purchase of this pass may stand beside it; false for tiers */
+	bool live; /* no second purchase of this pass, or of tiers, may stand beside it */
 	struct str currency;
 	uint64_t amount;
 	enum purchase_state state;

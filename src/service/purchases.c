@@ -103,6 +103,8 @@ check_no_other(struct attempt *attempt, struct work *work)
 	bool found = false;
 	enum err err = ERR_OK;
 
+	if (wanted < 0) /* tiers: who asks again with another key shall not pay twice */
+		err = find_live(attempt, work, "", false, &found);
 	for (uint32_t i = 0; wanted >= 0 && i < season->pass_count && err == ERR_OK && !found; i++)
 		if ((season->passes[i].includes >> wanted & 1) || (season->passes[wanted].includes >> i & 1))
 			err = find_live(attempt, work, season->passes[i].id, (int)i != wanted, &found);
@@ -136,7 +138,7 @@ rule_purchase(struct attempt *attempt, struct work *work)
 	enum err err = ERR_OK;
 
 	work->err = offer(attempt, work, &price);
-	if (work->err == ERR_OK && operation->pass.len)
+	if (work->err == ERR_OK)
 		err = check_no_other(attempt, work);
 	if (err != ERR_OK || work->err != ERR_OK)
 		return err;
@@ -147,7 +149,7 @@ rule_purchase(struct attempt *attempt, struct work *work)
 		.season = work->write->season->id,
 		.pass = operation->pass,
 		.tiers = operation->pass.len ? 0 : operation->tiers,
-		.live = operation->pass.len != 0,
+		.live = true,
 		.currency = arena_str(turn->arena, str_from(price.currency)),
 		.amount = price.amount,
 		.state = PURCHASE_DEBITING,
@@ -189,6 +191,13 @@ give(struct attempt *attempt, struct work *work)
 	work->changes = true;
 }
 
+/* Tiers may be bought again once they are given; a pass not as long as it is owned. */
+static bool
+stands_alone(const struct purchase_row *purchase)
+{
+	return purchase_holds_pass(purchase->state) && (purchase->pass.len || purchase->state != PURCHASE_GRANTED);
+}
+
 enum err
 rule_settlement(struct attempt *attempt, struct work *work)
 {
@@ -206,7 +215,7 @@ rule_settlement(struct attempt *attempt, struct work *work)
 	}
 	if (work->purchase.state == PURCHASE_GRANTED)
 		give(attempt, work);
-	work->purchase.live = work->purchase.live && purchase_holds_pass(work->purchase.state);
+	work->purchase.live = work->purchase.live && stands_alone(&work->purchase);
 	work->purchase.due_in_ms = 0;
 	work->purchase.tries = 0;
 	work->entry.action =

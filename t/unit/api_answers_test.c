@@ -710,8 +710,14 @@ test_options(void)
 
 		stored.purchases[0] = a_purchase((enum purchase_state)state);
 		stored.purchase_count = 1;
-		expect_options(open ? GEMS("950") NO("purchase_in_progress") : GEMS("950") YES, GEMS("2400") YES,
+		/* What includes the pass has to wait, too: its price hangs on it. */
+		expect_options(open ? GEMS("950") NO("purchase_in_progress") : GEMS("950") YES,
+			       open ? GEMS("2400") NO("purchase_in_progress") : GEMS("2400") YES,
 			       GEMS("150") YES ",\"max_tiers\":1");
+		stored.purchases[0].pass = STR_NONE;
+		expect_options(GEMS("950") YES, GEMS("2400") YES,
+			       open ? GEMS("150") NO("purchase_in_progress") ",\"max_tiers\":1"
+				    : GEMS("150") YES ",\"max_tiers\":1");
 	}
 	/* One that holds no pass any more keeps nobody from buying. */
 	stored.purchases[0] = a_purchase(PURCHASE_STUCK);

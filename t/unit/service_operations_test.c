@@ -600,6 +600,13 @@ test_no_upgrade_beside(void)
 	CU_ASSERT_EQUAL(about(WRITE_REFUND, "p", "c", &premium)->write.err, ERR_PURCHASE_IN_PROGRESS);
 	CU_ASSERT_EQUAL(buy("q", "plus", 0, "d")->purchase.state, PURCHASE_DEBITING);
 	CU_ASSERT_EQUAL(buy("q", "premium", 0, "e")->write.err, ERR_PURCHASE_IN_PROGRESS);
+	CU_ASSERT_EQUAL(buy("r", "", 1, "f")->purchase.state, PURCHASE_DEBITING);
+	CU_ASSERT_EQUAL(buy("r", "", 1, "g")->write.err, ERR_PURCHASE_IN_PROGRESS);
+	CU_ASSERT_EQUAL(buy("r", "premium", 0, "h")->purchase.state, PURCHASE_DEBITING);
+	economy.fate = FATE_GOOD;
+	courier(false);
+	CU_ASSERT_EQUAL(buy("r", "", 1, "i")->purchase.state, PURCHASE_GRANTED);
+	CU_ASSERT_EQUAL(buy("r", "", 1, "j")->purchase.state, PURCHASE_GRANTED);
 	close_fake();
 }
 
