@@ -309,6 +309,7 @@ take_spare(struct loop *loop)
 	if (!flight)
 		return new_flight(loop);
 	loop->spare = flight->next;
+	flight->next = NULL;
 	return flight;
 }
 
