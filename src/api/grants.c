@@ -3,6 +3,7 @@
 #include "api/resources.h"
 
 #include "api/fields.h"
+#include "api/pages.h"
 #include "api/render.h"
 #include "base/clock.h"
 #include "base/digest.h"
@@ -251,21 +252,11 @@ batch_encode(struct call *call)
 }
 
 static enum err
-time_filter(struct call *call, struct str name, const char *pointer, int64_t *unix_ms)
-{
-	struct str text;
-
-	if (!request_query(call->request, name, &text) || clock_parse(text, unix_ms))
-		return ERR_OK;
-	return call_fault(call, pointer, "bad_form", "expected a time (RFC 3339)");
-}
-
-static enum err
-label_filter(struct call *call, struct str name, const char *pointer, struct str *label)
+filter_label(struct call *call, struct str name, struct str *label)
 {
 	if (!request_query(call->request, name, label) || label_valid(*label))
 		return ERR_OK;
-	return call_fault(call, pointer, "bad_form", "expected 1-64 of A-Z a-z 0-9 . _ - : /");
+	return filter_fault(call, name, "expected 1-64 of A-Z a-z 0-9 . _ - : /");
 }
 
 /* The cursor is "r" and the revision of the last grant on the page before, in 18 digits. */
@@ -297,21 +288,20 @@ ledger_decode(struct call *call)
 	if (err == ERR_OK)
 		err = decode_cursor(call, cursor, &query->before);
 	if (err == ERR_OK)
-		err = label_filter(call, STR("source"), "/query/source", &query->source);
+		err = filter_label(call, STR("source"), &query->source);
 	if (err == ERR_OK)
-		err = label_filter(call, STR("tag"), "/query/tag", &query->tag);
+		err = filter_label(call, STR("tag"), &query->tag);
 	if (err == ERR_OK)
-		err = time_filter(call, STR("from"), "/query/from", &query->from_ms);
+		err = filter_time(call, STR("from"), &query->from_ms);
 	if (err == ERR_OK)
-		err = time_filter(call, STR("to"), "/query/to", &query->to_ms);
+		err = filter_time(call, STR("to"), &query->to_ms);
 	call->work = query;
 	return err;
 }
 
 static void
-put_ledger_item(struct buf *out, const struct grant_row *row)
+put_ledger_item(const struct grant_row *row, struct buf *out)
 {
-	buf_char(out, '{');
 	render_grant(row, out);
 	buf_literal(out, ",\"source\":");
 	buf_json_string(out, row->source);
@@ -321,7 +311,6 @@ put_ledger_item(struct buf *out, const struct grant_row *row)
 	buf_time(out, row->occurred_at_ms);
 	buf_literal(out, "\",\"idempotency_key\":");
 	buf_json_string(out, row->idempotency_key);
-	buf_char(out, '}');
 }
 
 enum err
@@ -336,25 +325,16 @@ ledger_encode(struct call *call)
 	if (err != ERR_OK)
 		return err;
 
-	bool more = count > size;
-	struct buf body;
+	struct list list;
+	struct str next = STR_NONE;
 
-	buf_init(&body);
-	buf_literal(&body, "{\"items\":[");
-	for (size_t i = 0; i < count - more; i++) {
-		if (i)
-			buf_char(&body, ',');
-		put_ledger_item(&body, &rows[i]);
+	list_begin(&list, call);
+	for (size_t i = 0; i < count && i < size; i++) {
+		put_ledger_item(&rows[i], list_item(&list));
+		list_item_end(&list);
 	}
-	buf_char(&body, ']');
-	if (more) {
-		struct str cursor = arena_format(call->arena, "r%018llu", (unsigned long long)rows[size - 1].revision);
-
-		buf_format(&body, ",\"next\":\"%.*s\"", STR_ARGS(cursor));
-		call_link_next(call, cursor);
-	}
-	buf_char(&body, '}');
-	response_header(call->response, STR("Cache-Control"), STR("private, no-store"));
-	call_answer(call, 200, &body);
+	if (count > size)
+		next = arena_format(call->arena, "r%018llu", (unsigned long long)rows[size - 1].revision);
+	list_end(&list, next);
 	return ERR_OK;
 }

@@ -115,12 +115,6 @@ turn_run(struct turn *turn)
 		progress_run(turn);
 }
 
-bool
-turn_waits(const struct turn *turn)
-{
-	return turn->payments != NULL;
-}
-
 int64_t
 turn_due_boot_ms(const struct turn *turn)
 {

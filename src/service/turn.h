@@ -3,8 +3,8 @@
  * turn_run() does all of it with as few round trips as there can be, encoding reads the results, and after the answers
  * have left, turn_fill() warms the cache. One request is a turn of one: there is one path for one and many.
  *
- * Purchases and refunds may then still wait for the economy service: as long as turn_waits(), turn_continue() goes on
- * with those whose answer is there or whose time is up. Other turns may run between.
+ * Purchases and refunds may then still wait for the economy service: as long as there are payments in the turn,
+ * turn_continue() goes on with those whose answer is there or whose time is up. Other turns may run between.
  */
 #ifndef BP_SERVICE_TURN_H
 #define BP_SERVICE_TURN_H
@@ -155,8 +155,6 @@ struct grant_command *turn_add_grant(struct turn *turn, struct str player, const
 struct operation *turn_add_operation(struct turn *turn, enum write_kind kind, struct str player,
 				     const struct season_entry *season);
 void turn_run(struct turn *turn);
-/* Does anything wait for the economy? */
-bool turn_waits(const struct turn *turn);
 /* When turn_continue() is due at the latest, by CLOCK_BOOTTIME. Something must wait. */
 int64_t turn_due_boot_ms(const struct turn *turn);
 /* Settles what the economy has answered or what has waited long enough; never waits for more. */

@@ -575,9 +575,10 @@ test_purchase_answers(void)
 	} cases[] = {
 		{PURCHASE_GRANTED, 201, false},   {PURCHASE_DEBITING, 202, true},   {PURCHASE_DECLINED, 402, false},
 		{PURCHASE_CANCELLING, 202, true}, {PURCHASE_CANCELLED, 200, false}, {PURCHASE_REFUNDING, 202, true},
-		{PURCHASE_REFUNDED, 200, false},  {PURCHASE_STUCK, 202, true},
+		{PURCHASE_REFUNDED, 200, false},  {PURCHASE_STUCK, 202, true},      {PURCHASE_CLOSED, 200, false},
 	};
 
+	CU_ASSERT_EQUAL(COUNT_OF(cases), PURCHASE_STATE_COUNT);
 	start();
 	store_steps();
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
