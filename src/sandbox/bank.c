@@ -327,3 +327,17 @@ bank_close(struct bank *bank)
 	pthread_mutex_destroy(&bank->lock);
 	free(bank);
 }
+
+bool
+bank_is_forgotten(int64_t retention_ms, int64_t created_at_ms)
+{
+	return retention_ms != BANK_KEEP_KEYS && created_at_ms + retention_ms <= clock_unix_ms();
+}
+
+enum err
+bank_forget(struct db *db, const char *table, const char *column, struct str key)
+{
+	buf_format(db_sql(db), "DELETE FROM %s WHERE %s = ", table, column);
+	db_quote(db, key);
+	return db_run(db, NULL);
+}

@@ -67,7 +67,8 @@ struct bank_delivery {
 	int64_t times_sent;
 };
 
-/* Waits for the database for a while, and makes the tables. conf and wallets are borrowed. Before any thread is made. */
+/* Waits for the database for a while, and makes the tables. conf and wallets are borrowed. Before any thread is made.
+ */
 enum err bank_open(const struct conf *conf, const struct bank_wallet *wallets, size_t wallet_count,
 		   struct bank **ret_bank);
 void bank_close(struct bank *bank);

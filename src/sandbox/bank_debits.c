@@ -47,20 +47,6 @@ read_row(struct debit_job *job, const struct db_result *row)
 	};
 }
 
-static bool
-is_forgotten(const struct debit_job *job, int64_t created_at_ms)
-{
-	return job->retention_ms != BANK_KEEP_KEYS && created_at_ms + job->retention_ms <= clock_unix_ms();
-}
-
-static enum err
-delete_row(struct db *db, struct str key)
-{
-	buf_literal(db_sql(db), "DELETE FROM debit WHERE debit_key = ");
-	db_quote(db, key);
-	return db_run(db, NULL);
-}
-
 /* Locks the key's row and reads it; one that is too old goes. */
 static enum err
 find_row(struct db *db, struct debit_job *job, bool *ret_there)
@@ -77,13 +63,13 @@ find_row(struct db *db, struct debit_job *job, bool *ret_there)
 	if (err != ERR_OK)
 		return err;
 	if (db_next(result)) {
-		forgotten = is_forgotten(job, db_i64(result, 6));
+		forgotten = bank_is_forgotten(job->retention_ms, db_i64(result, 6));
 		there = !forgotten;
 		read_row(job, result);
 	}
 	db_result_free(result);
 	*ret_there = there;
-	return forgotten ? delete_row(db, job->asked->key) : ERR_OK;
+	return forgotten ? bank_forget(db, "debit", "debit_key", job->asked->key) : ERR_OK;
 }
 
 static enum err

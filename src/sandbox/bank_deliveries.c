@@ -27,20 +27,6 @@ read_row(struct delivery_job *job, const struct db_result *row)
 	};
 }
 
-static bool
-is_forgotten(const struct delivery_job *job, int64_t created_at_ms)
-{
-	return job->retention_ms != BANK_KEEP_KEYS && created_at_ms + job->retention_ms <= clock_unix_ms();
-}
-
-static enum err
-delete_row(struct db *db, struct str key)
-{
-	buf_literal(db_sql(db), "DELETE FROM delivery WHERE delivery_key = ");
-	db_quote(db, key);
-	return db_run(db, NULL);
-}
-
 static enum err
 find_row(struct db *db, struct delivery_job *job, bool *ret_there)
 {
@@ -56,13 +42,13 @@ find_row(struct db *db, struct delivery_job *job, bool *ret_there)
 	if (err != ERR_OK)
 		return err;
 	if (db_next(result)) {
-		forgotten = is_forgotten(job, db_i64(result, 6));
+		forgotten = bank_is_forgotten(job->retention_ms, db_i64(result, 6));
 		there = !forgotten;
 		read_row(job, result);
 	}
 	db_result_free(result);
 	*ret_there = there;
-	return forgotten ? delete_row(db, job->asked->key) : ERR_OK;
+	return forgotten ? bank_forget(db, "delivery", "delivery_key", job->asked->key) : ERR_OK;
 }
 
 static enum err

@@ -36,4 +36,9 @@ enum err bank_move(struct bank *bank, struct db *db, const struct bank_entry *en
 /* What a player who was not seen before has; 0 for other currencies. */
 size_t bank_defaults(const struct bank *bank, const struct bank_wallet **ret_wallets);
 
+/* Is a key from then older than keys are kept? */
+bool bank_is_forgotten(int64_t retention_ms, int64_t created_at_ms);
+/* The row of this key goes; table and column are ours. */
+enum err bank_forget(struct db *db, const char *table, const char *column, struct str key);
+
 #endif
