@@ -27,6 +27,8 @@
 	X(CACHE_CONFIRMS, "battlepass_cache_confirms_total", "Confirmations after a commit.")                          \
 	X(CACHE_ERRORS, "battlepass_cache_errors_total", "Redis connections given up for an error or a timeout.")      \
 	X(CACHE_SWITCHED_OFF, "battlepass_cache_switched_off_total", "Times a write turned the cache off.")            \
+	X(CACHE_DISTRUSTS, "battlepass_cache_distrusts_total", "Times a write made all hosts distrust one player.")    \
+	X(CACHE_RELAYED, "battlepass_cache_relayed_total", "Distrusted players that were fenced and trusted again.")   \
 	X(CACHE_EPOCHS, "battlepass_cache_epochs_total", "New epochs begun by this host's steward.")                   \
 	X(STORE_TRANSACTIONS, "battlepass_store_transactions_total", "Transactions committed.")                        \
 	X(STORE_RETRIES, "battlepass_store_retries_total", "Transactions rolled back and tried again.")                \

@@ -13,7 +13,8 @@ enum { KEY_SIZE = 32 + SEASON_ID_MAX * 2, HEAD_SIZE = 64 };
 
 struct cache {
 	const struct conf *conf;
-	const struct lease *lease;
+	const struct cache_shared *shared;
+	struct distrusted distrusted; /* the lease's, as of the last look */
 	struct redis *redis;
 	struct buf value; /* scratch for the V being sent */
 	struct arena scratch;
@@ -126,12 +127,12 @@ cache_value_parse(struct str value, struct str player, uint64_t *ret_revision, u
 
 /*
  * Connected to the Redis with this run_id? A connection to another one (it was restarted, or the address leads
- * elsewhere now) is given up for a new one.
+ * elsewhere now) is given up for a new one. With the breaker open nobody tries.
  */
 static bool
 connected_to(struct cache *cache, const char *run_id)
 {
-	if (redis_connect(cache->redis) != ERR_OK)
+	if (!breaker_allows(&cache->shared->breaker) || redis_connect(cache->redis) != ERR_OK)
 		return false;
 	if (strcmp(redis_run_id(cache->redis), run_id) == 0)
 		return true;
@@ -145,7 +146,7 @@ view(void *self)
 	struct cache *cache = self;
 	struct lease_content lease;
 
-	if (!lease_look(cache->lease, &lease) || !connected_to(cache, lease.run_id))
+	if (!lease_look(&cache->shared->lease, &lease, &cache->distrusted) || !connected_to(cache, lease.run_id))
 		return (struct cache_view){.trusted = false};
 	return (struct cache_view){
 		.trusted = true,
@@ -185,13 +186,19 @@ judge(struct cache_lookup *lookup, struct str value)
 	}
 }
 
+/* Nothing that the cache says of a distrusted player counts, and nothing is put there. */
+static bool
+asks_cache(const struct cache *cache, const struct cache_lookup *lookup)
+{
+	return !distrusted_names(&cache->distrusted, lookup->player, str_from(lookup->season->id));
+}
+
 static bool
 send_lookup(struct cache *cache, uint64_t epoch, struct cache_lookup *lookup, bool leave_token, struct arena *arena)
 {
 	char text[KEY_SIZE];
 	struct str key = key_of(text, epoch, lookup->player, lookup->season->id);
 
-	lookup->state = CACHE_ABSENT;
 	if (!leave_token)
 		return redis_command(cache->redis, (struct str[]){STR("GET"), key}, 2);
 	lookup->seen = arena_format(arena, "L%016" PRIx64, random_u64());
@@ -209,6 +216,8 @@ receive_lookups(struct cache *cache, struct cache_lookup *const lookups[], size_
 	bool refused = false;
 
 	for (size_t i = 0; i < count; i++) {
+		if (!asks_cache(cache, lookups[i]))
+			continue;
 		if (!redis_reply(cache->redis, arena, &answer))
 			return false;
 		if (answer.type == REDIS_TEXT)
@@ -218,8 +227,11 @@ receive_lookups(struct cache *cache, struct cache_lookup *const lookups[], size_
 		refused |= answer.type == REDIS_REFUSED && !answer.wrong_type;
 	}
 	if (refused)
-		redis_disconnect(cache->redis);
-	return redis_is_master(cache->redis);
+		redis_give_up(cache->redis);
+	if (!redis_is_master(cache->redis))
+		return false;
+	redis_end(cache->redis);
+	return true;
 }
 
 static bool
@@ -230,9 +242,12 @@ lookup_all(void *self, struct cache_view at, struct cache_lookup *const lookups[
 
 	if (redis_connection(cache->redis) != at.connection)
 		return false;
-	for (size_t i = 0; i < count; i++)
-		if (!send_lookup(cache, at.epoch, lookups[i], leave_token, arena))
+	redis_begin(cache->redis);
+	for (size_t i = 0; i < count; i++) {
+		lookups[i]->state = CACHE_ABSENT;
+		if (asks_cache(cache, lookups[i]) && !send_lookup(cache, at.epoch, lookups[i], leave_token, arena))
 			return false;
+	}
 	return redis_ask_role(cache->redis) && receive_lookups(cache, lookups, count, leave_token, arena);
 }
 
@@ -261,6 +276,7 @@ fill_all(void *self, struct cache_view at, const struct cache_fill *fills, size_
 
 	if (redis_connection(cache->redis) != at.connection)
 		return;
+	redis_begin(cache->redis);
 	for (size_t i = 0; i < count; i++)
 		if (!send_fill(cache, at.epoch, &fills[i]))
 			return;
@@ -272,7 +288,7 @@ fill_all(void *self, struct cache_view at, const struct cache_fill *fills, size_
 		filled += answer.type == REDIS_NUMBER && answer.number == 1;
 	}
 	if (refused) /* scripts flushed, out of memory: a new connection starts afresh */
-		redis_disconnect(cache->redis);
+		redis_give_up(cache->redis);
 	arena_reset(&cache->scratch);
 	metrics_add(METRIC_CACHE_FILLS, filled);
 	metrics_add(METRIC_CACHE_FILLS_REFUSED, count - filled);
@@ -292,8 +308,10 @@ numbers_only(struct cache *cache, size_t count)
 		if (!redis_reply(cache->redis, &cache->scratch, &answer) || answer.type != REDIS_NUMBER)
 			err = ERR_CACHE_UNAVAILABLE;
 	arena_reset(&cache->scratch);
-	if (err != ERR_OK)
-		redis_disconnect(cache->redis);
+	if (err == ERR_OK)
+		redis_end(cache->redis);
+	else
+		redis_give_up(cache->redis);
 	return err;
 }
 
@@ -342,6 +360,7 @@ twice(struct cache *cache, const struct write_gate *gate, struct cache_write *co
 	for (int tries = 0; tries < 2 && err != ERR_OK; tries++) {
 		if (!reaches(cache, gate))
 			return ERR_CACHE_UNAVAILABLE;
+		redis_begin(cache->redis);
 		err = once(cache, gate->epoch, writes, count);
 	}
 	return err;
@@ -376,6 +395,7 @@ unfence(void *self, const struct write_gate *gate, struct cache_write *const wri
 
 	if (!reaches(cache, gate))
 		return;
+	redis_begin(cache->redis);
 	for (size_t i = 0; i < count; i++) {
 		if (!writes[i]->changed)
 			continue;
@@ -425,15 +445,15 @@ confirm(void *self, const struct write_gate *gate, struct cache_write *const wri
 }
 
 struct cache *
-cache_new(const struct conf *conf, const struct lease *lease)
+cache_new(const struct conf *conf, struct cache_shared *shared)
 {
 	struct cache *cache = calloc(1, sizeof(*cache));
 
 	if (!cache)
 		abort();
 	cache->conf = conf;
-	cache->lease = lease;
-	cache->redis = redis_new(conf);
+	cache->shared = shared;
+	cache->redis = redis_new(conf, &shared->breaker);
 	buf_init(&cache->value);
 	arena_init(&cache->scratch);
 	cache->port = (struct cache_port){

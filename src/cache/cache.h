@@ -13,7 +13,7 @@
 #define BP_CACHE_CACHE_H
 
 #include "base/conf.h"
-#include "cache/lease.h"
+#include "cache/shared.h"
 #include "service/ports.h"
 
 enum { FENCE_TTL_MS = 900 * 1000 };
@@ -21,8 +21,8 @@ enum { FENCE_TTL_MS = 900 * 1000 };
 
 struct cache;
 
-/* conf and lease are borrowed for the cache's life. */
-struct cache *cache_new(const struct conf *conf, const struct lease *lease);
+/* All are borrowed for the cache's life. */
+struct cache *cache_new(const struct conf *conf, struct cache_shared *shared);
 void cache_free(struct cache *cache);
 /* The port of this cache; lives as long as it does. */
 const struct cache_port *cache_port(const struct cache *cache);

@@ -22,7 +22,7 @@ probe_new(const struct conf *conf)
 
 	if (!probe)
 		abort();
-	probe->redis = redis_new(conf);
+	probe->redis = redis_new(conf, NULL);
 	arena_init(&probe->arena);
 	return probe;
 }
@@ -47,6 +47,9 @@ static bool
 write_fence(struct probe *probe)
 {
 	struct redis_answer answer;
+
+	redis_begin(probe->redis);
+
 	struct str key = arena_format(&probe->arena, "bp:probe:%d", (int)getpid());
 	struct str floor = arena_format(&probe->arena, "%" PRId64, clock_boot_ms());
 	bool good = redis_script(probe->redis, SCRIPT_FENCE, key,

@@ -9,27 +9,31 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 
 enum { SHA1_HEX_SIZE = 41 };
 
 struct redis {
 	const struct conf *conf;
-	redisContext *context; /* NULL: not connected */
-	uint64_t connections;  /* made so far */
+	struct breaker *breaker; /* NULL: nobody wants to know */
+	redisContext *context;   /* NULL: not connected */
+	uint64_t connections;    /* made so far */
 	char run_id[REDIS_RUN_ID_SIZE];
 	char scripts[SCRIPT_COUNT][SHA1_HEX_SIZE];
 	int64_t retry_at_boot_ms;
-	bool reported; /* the present outage is in the log already */
+	int64_t answer_by_boot_ms; /* of this round trip */
+	bool reported;             /* the present outage is in the log already */
 };
 
 struct redis *
-redis_new(const struct conf *conf)
+redis_new(const struct conf *conf, struct breaker *breaker)
 {
 	struct redis *redis = calloc(1, sizeof(*redis));
 
 	if (!redis)
 		abort();
 	redis->conf = conf;
+	redis->breaker = breaker;
 	return redis;
 }
 
@@ -52,6 +56,38 @@ redis_disconnect(struct redis *redis)
 	redisFree(redis->context);
 	redis->context = NULL;
 	redis->run_id[0] = '\0';
+}
+
+static void
+note(struct redis *redis, bool good)
+{
+	if (redis->breaker)
+		breaker_note(redis->breaker, good, clock_boot_ms());
+}
+
+/* After an error or a time-out: a late reply would answer the next question. */
+void
+redis_give_up(struct redis *redis)
+{
+	if (mutant(MUTANT_REUSE_CONNECTION) && redis->context) {
+		redis->context->err = 0;
+		return;
+	}
+	if (redis->context)
+		note(redis, false);
+	redis_disconnect(redis);
+}
+
+void
+redis_begin(struct redis *redis)
+{
+	redis->answer_by_boot_ms = clock_boot_ms() + redis->conf->cache.turn_timeout_ms;
+}
+
+void
+redis_end(struct redis *redis)
+{
+	note(redis, true);
 }
 
 void
@@ -88,15 +124,46 @@ open_context(const struct conf *conf)
 	return redisConnectWithTimeout(conf->cache.host, (int)conf->cache.port, limit);
 }
 
+static bool
+send_all(redisContext *context)
+{
+	int done = 0;
+
+	while (!done)
+		if (redisBufferWrite(context, &done) != REDIS_OK)
+			return false;
+	return true;
+}
+
+/*
+ * The next reply, or NULL; the caller frees it. A single read waits turn_timeout_ms at most; all of them together must
+ * not wait much longer, or who sends a byte now and then holds us for ever.
+ */
+static redisReply *
+next_reply(struct redis *redis)
+{
+	redisContext *context = redis->context;
+	void *reply = NULL;
+
+	if (redisGetReplyFromReader(context, &reply) != REDIS_OK || reply)
+		return reply;
+	if (!send_all(context))
+		return NULL;
+	while (!reply) {
+		if (clock_boot_ms() > redis->answer_by_boot_ms || redisBufferRead(context) != REDIS_OK ||
+		    redisGetReplyFromReader(context, &reply) != REDIS_OK)
+			return NULL;
+	}
+	return reply;
+}
+
 /* A reply of one type, or NULL; the caller frees it. */
 static redisReply *
-expect(redisContext *context, int type)
+expect(struct redis *redis, int type)
 {
-	redisReply *reply = NULL;
+	redisReply *reply = next_reply(redis);
 
-	if (redisGetReply(context, (void **)&reply) != REDIS_OK)
-		return NULL;
-	if (reply->type == type)
+	if (!reply || reply->type == type)
 		return reply;
 	freeReplyObject(reply);
 	return NULL;
@@ -128,25 +195,24 @@ is_master(const redisReply *role)
 static bool
 receive_greeting(struct redis *redis)
 {
-	redisContext *context = redis->context;
 	redisReply *reply;
 	bool good;
 
 	if (redis->conf->cache.password[0]) {
-		if (!(reply = expect(context, REDIS_REPLY_STATUS)))
+		if (!(reply = expect(redis, REDIS_REPLY_STATUS)))
 			return false;
 		freeReplyObject(reply);
 	}
-	if (!(reply = expect(context, REDIS_REPLY_STRING)))
+	if (!(reply = expect(redis, REDIS_REPLY_STRING)))
 		return false;
 	good = take_run_id(redis, reply);
 	freeReplyObject(reply);
-	if (!good || !(reply = expect(context, REDIS_REPLY_ARRAY)))
+	if (!good || !(reply = expect(redis, REDIS_REPLY_ARRAY)))
 		return false;
 	good = is_master(reply);
 	freeReplyObject(reply);
 	for (int i = 0; good && i < SCRIPT_COUNT; i++) {
-		if (!(reply = expect(context, REDIS_REPLY_STRING)))
+		if (!(reply = expect(redis, REDIS_REPLY_STRING)))
 			return false;
 		good = reply->len == SHA1_HEX_SIZE - 1;
 		if (good)
@@ -162,12 +228,13 @@ greet(struct redis *redis)
 {
 	redisContext *context = redis->context;
 
+	redis_begin(redis);
 	if (redis->conf->cache.password[0])
 		redisAppendCommand(context, "AUTH %s", redis->conf->cache.password);
 	redisAppendCommand(context, "INFO server");
 	redisAppendCommand(context, "ROLE");
 	for (int i = 0; i < SCRIPT_COUNT; i++)
-		redisAppendCommand(context, "SCRIPT LOAD %s", redis_scripts[i]);
+		redisAppendCommand(context, "SCRIPT LOAD %s", redis_script_text((enum redis_script)i));
 	return receive_greeting(redis);
 }
 
@@ -204,6 +271,7 @@ redis_connect(struct redis *redis)
 		redis->connections++;
 		return ERR_OK;
 	}
+	note(redis, false);
 	redis_disconnect(redis);
 	redis->retry_at_boot_ms = clock_boot_ms() + REDIS_RETRY_MS;
 	return ERR_CACHE_UNAVAILABLE;
@@ -223,7 +291,7 @@ redis_command(struct redis *redis, const struct str *arguments, size_t count)
 	}
 	if (redisAppendCommandArgv(redis->context, (int)count, texts, lengths) == REDIS_OK)
 		return true;
-	redis_disconnect(redis);
+	redis_give_up(redis);
 	return false;
 }
 
@@ -243,10 +311,10 @@ redis_script(struct redis *redis, enum redis_script script, struct str key, cons
 bool
 redis_reply(struct redis *redis, struct arena *arena, struct redis_answer *ret_answer)
 {
-	redisReply *reply = NULL;
+	redisReply *reply = redis->context ? next_reply(redis) : NULL;
 
-	if (!redis->context || redisGetReply(redis->context, (void **)&reply) != REDIS_OK || !reply) {
-		redis_disconnect(redis);
+	if (!reply) {
+		redis_give_up(redis);
 		return false;
 	}
 	*ret_answer = (struct redis_answer){.type = REDIS_REFUSED};
@@ -273,12 +341,12 @@ redis_ask_role(struct redis *redis)
 bool
 redis_is_master(struct redis *redis)
 {
-	redisReply *reply = redis->context ? expect(redis->context, REDIS_REPLY_ARRAY) : NULL;
+	redisReply *reply = redis->context ? expect(redis, REDIS_REPLY_ARRAY) : NULL;
 	bool good = reply && is_master(reply);
 
 	if (reply)
 		freeReplyObject(reply);
 	if (!good)
-		redis_disconnect(redis);
+		redis_give_up(redis);
 	return good;
 }

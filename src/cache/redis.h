@@ -7,6 +7,7 @@
 #define BP_CACHE_REDIS_H
 
 #include "base/arena.h"
+#include "base/breaker.h"
 #include "base/conf.h"
 #include "base/err.h"
 
@@ -14,7 +15,7 @@ enum { REDIS_RETRY_MS = 100, REDIS_RUN_ID_SIZE = 41, REDIS_ARGUMENTS_MAX = 12 };
 
 /* The scripts of the cache protocol, loaded on each new connection. Their texts stand in scripts.c. */
 enum redis_script { SCRIPT_FILL, SCRIPT_FENCE, SCRIPT_UNFENCE, SCRIPT_CONFIRM, SCRIPT_COUNT };
-extern const char *const redis_scripts[SCRIPT_COUNT];
+const char *redis_script_text(enum redis_script script);
 
 enum redis_reply_type { REDIS_NIL, REDIS_TEXT, REDIS_NUMBER, REDIS_REFUSED /* an error reply, or of another type */ };
 
@@ -27,8 +28,11 @@ struct redis_answer {
 
 struct redis;
 
-/* conf is borrowed for the connection's life. Nothing is connected yet. */
-struct redis *redis_new(const struct conf *conf);
+/*
+ * conf and breaker are borrowed for the connection's life; the breaker is told how calls went, and may be NULL. Nothing
+ * is connected yet.
+ */
+struct redis *redis_new(const struct conf *conf, struct breaker *breaker);
 void redis_free(struct redis *redis);
 
 /* Connects if it is not, unless the last failure is younger than REDIS_RETRY_MS. ERR_CACHE_UNAVAILABLE. */
@@ -36,11 +40,20 @@ enum err redis_connect(struct redis *redis);
 /* Forgets the waiting time of redis_connect: the next try is made at once. */
 void redis_retry_now(struct redis *redis);
 void redis_disconnect(struct redis *redis);
+/* The same after an answer that it should not have given. */
+void redis_give_up(struct redis *redis);
 /* Counts the connections made; another number is another connection. 0: there is none. */
 uint64_t redis_connection(const struct redis *redis);
 /* The run_id of the Redis connected to, "" when there is none. It was a master when it was connected to. */
 const char *redis_run_id(const struct redis *redis);
 
+/*
+ * A round trip begins: all its replies together are waited for no longer than cache.turn_timeout_ms, however slowly
+ * they come.
+ */
+void redis_begin(struct redis *redis);
+/* Its replies have come, and said what they should. */
+void redis_end(struct redis *redis);
 /* Appends a command to the pipeline; false when the connection is lost. */
 bool redis_command(struct redis *redis, const struct str *arguments, size_t count);
 /* EVALSHA of a script with one key. */

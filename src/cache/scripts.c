@@ -4,12 +4,13 @@
  *
  * Values: V<revision>.<season revision>\n<player>\n<body> | T<floor>.<nonce> | L<token>
  */
+#include "base/mutant.h"
 #include "cache/redis.h"
 
 /* What stands before the dot of a V or T, as a number; nil for anything else. */
 #define REVISION_OF "local function revision_of(head) return tonumber(string.match(head, '^[VT](%d+)%.')) end "
 
-const char *const redis_scripts[SCRIPT_COUNT] = {
+static const char *const texts[SCRIPT_COUNT] = {
 	/* seen, revision, value, ttl: a reader's fill, only over exactly what the reader saw before its database read.
 	 */
 	[SCRIPT_FILL] =
@@ -41,3 +42,26 @@ const char *const redis_scripts[SCRIPT_COUNT] = {
 			    "redis.call('SET', KEYS[1], ARGV[5], 'PX', ARGV[6]) "
 			    "return 2",
 };
+
+/* Planted: the fill looks at less than it must. */
+static const char fill_absent[] = REVISION_OF "local head = redis.call('GETRANGE', KEYS[1], 0, 95) "
+					      "if head ~= '' and head ~= ARGV[1] then return 0 end "
+					      "redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) "
+					      "return 1";
+static const char fill_any_fence[] =
+	REVISION_OF "local head = redis.call('GETRANGE', KEYS[1], 0, 95) "
+		    "if string.sub(head, 1, 1) ~= 'T' and head ~= ARGV[1] then return 0 end "
+		    "local floor = revision_of(head) "
+		    "if floor and floor > tonumber(ARGV[2]) then return 0 end "
+		    "redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) "
+		    "return 1";
+
+const char *
+redis_script_text(enum redis_script script)
+{
+	if (script == SCRIPT_FILL && mutant(MUTANT_FILL_ABSENT))
+		return fill_absent;
+	if (script == SCRIPT_FILL && mutant(MUTANT_FILL_ANY_FENCE))
+		return fill_any_fence;
+	return texts[script];
+}

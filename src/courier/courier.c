@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "courier/auto_claim_chore.h"
 #include "courier/delivery_chore.h"
+#include "courier/host_chore.h"
 #include "courier/purchase_chore.h"
 
 enum {
@@ -21,11 +22,13 @@ struct chores {
 	struct purchase_chore purchases;
 	struct delivery_chore deliveries;
 	struct auto_claim_chore auto_claims;
+	struct host_chore host;
 	int64_t backlog_due_boot_ms;
 };
 
 static void
-chores_init(struct chores *chores, const struct conf *conf, struct service *service, struct store *store)
+chores_init(struct chores *chores, const struct conf *conf, struct service *service, struct store *store,
+	    struct cache_shared *cache)
 {
 	chores->courier = (struct courier){
 		.conf = conf,
@@ -38,6 +41,7 @@ chores_init(struct chores *chores, const struct conf *conf, struct service *serv
 	purchase_chore_init(&chores->purchases);
 	delivery_chore_init(&chores->deliveries);
 	auto_claim_chore_init(&chores->auto_claims);
+	host_chore_init(&chores->host, cache);
 	chores->backlog_due_boot_ms = 0;
 }
 
@@ -87,6 +91,7 @@ run_once(struct chores *chores)
 		purchase_chore_run(&chores->purchases, courier);
 		delivery_chore_run(&chores->deliveries, courier);
 	}
+	host_chore_run(&chores->host, courier);
 	if (!courier->stopping)
 		auto_claim_chore_run(&chores->auto_claims, courier);
 	tell_backlog(chores);
@@ -105,6 +110,7 @@ wait_ms(const struct chores *chores)
 	int64_t now_ms = clock_boot_ms();
 	int64_t due_ms =
 		sooner(chores->backlog_due_boot_ms, auto_claim_chore_due_boot_ms(&chores->auto_claims, courier));
+	due_ms = sooner(due_ms, host_chore_due_boot_ms(&chores->host, courier));
 	int drive_in_ms = courier->economy ? courier->economy->timeout_ms(courier->economy->self) : -1;
 
 	if (courier->economy) {
@@ -144,14 +150,14 @@ drain(struct chores *chores, const sigset_t *wait_mask)
 }
 
 int
-courier_run(const struct conf *conf, struct service *service, struct store *store, const volatile sig_atomic_t *stop,
-	    const sigset_t *wait_mask)
+courier_run(const struct conf *conf, struct service *service, struct store *store, struct cache_shared *cache,
+	    const volatile sig_atomic_t *stop, const sigset_t *wait_mask)
 {
 	struct chores *chores = calloc(1, sizeof(*chores));
 
 	if (!chores)
 		abort();
-	chores_init(chores, conf, service, store);
+	chores_init(chores, conf, service, store, cache);
 	while (!*stop) {
 		run_once(chores);
 		rest(chores, BACKLOG_MS, wait_mask);

@@ -11,6 +11,7 @@
 #include <signal.h>
 
 #include "base/conf.h"
+#include "cache/shared.h"
 #include "service/turn.h"
 #include "store/store.h"
 
@@ -18,7 +19,7 @@
  * Runs until *stop; signals are let in only while it sleeps. All are borrowed, and are this process's own; without an
  * economy in the service's rooms, purchases and deliveries wait. Returns the exit status.
  */
-int courier_run(const struct conf *conf, struct service *service, struct store *store,
+int courier_run(const struct conf *conf, struct service *service, struct store *store, struct cache_shared *cache,
 		const volatile sig_atomic_t *stop, const sigset_t *wait_mask);
 
 #endif

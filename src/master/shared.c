@@ -4,12 +4,16 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "base/clock.h"
+
 struct shared *
 shared_map(void)
 {
-	void *memory = mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct shared *shared =
+		mmap(NULL, sizeof(struct shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (memory == MAP_FAILED)
+	if (shared == MAP_FAILED)
 		abort();
-	return memory;
+	shared->host = uuid_new(clock_unix_ms());
+	return shared;
 }

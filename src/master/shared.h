@@ -6,11 +6,13 @@
 #define BP_MASTER_SHARED_H
 
 #include "base/metrics.h"
-#include "cache/lease.h"
+#include "base/uuid.h"
+#include "cache/shared.h"
 #include "service/directory.h"
 
 struct shared {
-	struct lease lease;         /* written by the steward */
+	struct uuid host; /* this master's life; written by the master before the first child */
+	struct cache_shared cache;
 	struct directory directory; /* written by the steward */
 	struct metrics metrics;     /* a slot a process */
 };

@@ -126,10 +126,11 @@ rooms_open(struct rooms *rooms, enum worker_kind kind, const struct conf *conf, 
 		.transaction_writes = (size_t)conf->store.transaction_grants,
 		.answer_within_ms = conf->economy.answer_within_ms,
 		.sells = sells,
+		.host = shared->host,
 	};
 
 	rooms->store = kinds[kind].has_store ? store_new(conf, STORE_REPLY_S) : NULL;
-	rooms->cache = cache_new(conf, &shared->lease);
+	rooms->cache = cache_new(conf, &shared->cache);
 	rooms->economy = kinds[kind].has_economy && sells ? economy_new(conf) : NULL;
 
 	struct service_rooms ports = {
@@ -204,7 +205,7 @@ run_courier(const struct conf *conf, struct shared *shared, const volatile sig_a
 
 	rooms_open(&rooms, WORKER_COURIER, conf, shared);
 
-	int status = courier_run(conf, &rooms.service, rooms.store, stop, wait_mask);
+	int status = courier_run(conf, &rooms.service, rooms.store, &shared->cache, stop, wait_mask);
 
 	rooms_close(&rooms);
 	return status;
@@ -245,7 +246,7 @@ worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared
 	}
 	if (kind == WORKER_COURIER)
 		return run_courier(conf, shared, &stop_asked, &wait_mask);
-	return steward_run(conf, &shared->lease, &shared->directory, &stop_asked, &wait_mask);
+	return steward_run(conf, shared->host, &shared->cache, &shared->directory, &stop_asked, &wait_mask);
 }
 
 static int

@@ -218,6 +218,19 @@ struct write_gate {
 	char run_id[41];    /* of the Redis of this epoch */
 };
 
+/*
+ * A player in a season that no host may trust the cache about: a write could not be fenced there. Once it is settled,
+ * every lease from before the row is dead, and writes need no fence as long as the row stands. It goes away only under
+ * the lock of the player's progress row.
+ */
+struct distrust_row {
+	struct str player;
+	const char *season;
+	struct uuid id; /* of this very row: one that comes later has another */
+	bool there;     /* where it is looked for */
+	bool settled;
+};
+
 struct store_port {
 	void *self;
 	/* One fresh snapshot of each row (player and season are set). ERR_STORE_UNAVAILABLE. */
@@ -266,6 +279,20 @@ struct store_port {
 	enum err (*switch_cache_off)(void *self, uint64_t change);
 	enum err (*settle_cache)(void *self, uint64_t change);
 	enum err (*cache_gate)(void *self, struct write_gate *ret_gate);
+
+	/* Sets there, id and settled of each row (player and season are set); within a transaction or outside. */
+	enum err (*find_distrust)(void *self, struct distrust_row rows[], size_t count);
+	/* Outside a transaction: makes those that are not there, with these ids. */
+	enum err (*distrust)(void *self, const struct distrust_row rows[], size_t count);
+	/* Outside a transaction: every lease from before these very rows is dead. */
+	enum err (*settle_distrust)(void *self, const struct distrust_row rows[], size_t count);
+	/* Within a transaction that has locked the players' rows: the cache can be trusted about them again. */
+	enum err (*forget_distrust)(void *self, const struct distrust_row rows[], size_t count);
+	/*
+	 * Does any host but this one say that it reaches the Redis with this run_id? What is said may be old: nothing
+	 * that must be right may rest on it.
+	 */
+	enum err (*others_reach)(void *self, const struct uuid *host, const char *run_id, bool *ret_reach);
 };
 
 /* A page of a list: the newest first, `limit` at most, only what is older than `before`. */

@@ -44,6 +44,7 @@ struct attempt {
 	size_t fresh_count;
 	struct changes changes;
 	struct cache_write **writes; /* one a target */
+	bool unfenced;               /* committed without a fence: everybody distrusts these players */
 };
 
 /* The row or entry that a write will leave, as far as it is known before the rules. */

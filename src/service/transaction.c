@@ -7,9 +7,10 @@
  * a key is there already. Then, and where a rule would refuse a write (which may have been made before), the
  * transaction is tried again with a look first: what is there is a replay.
  *
- * Never a commit without a fence (unless the cache is off and settled), never an answer without a confirmation. A
- * transaction that fails is tried again whole; one that cannot succeed is taken apart, so that nobody falls with a
- * neighbour.
+ * Never a commit without a fence, never an answer without a confirmation, unless the cache is off and settled, or the
+ * players are distrusted by everybody. No lease is asked for: cache_control is held under a share lock until COMMIT, so
+ * the epoch fenced in is the one that readers trust, and the Redis written to is known by its run_id. A transaction
+ * that fails is tried again whole; one that cannot succeed is taken apart, so that nobody falls with a neighbour.
  */
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 #include "service/rules.h"
 #include "service/use_cases.h"
 
@@ -130,48 +132,59 @@ prepare_cache_writes(struct attempt *attempt)
 	buf_release(&body);
 }
 
+/* ERR_CACHE_UNAVAILABLE: neither fenced nor distrusted; the transaction is rolled back. */
+static enum err
+fence(struct attempt *attempt)
+{
+	const struct store_port *store = attempt->turn->service->rooms.store;
+	const struct cache_port *cache = attempt->turn->service->rooms.cache;
+	enum err err = ERR_OK;
+
+	if (!attempt->gate.enabled || mutant(MUTANT_NO_FENCE))
+		return ERR_OK;
+	if (cache->fence(cache->self, &attempt->gate, attempt->writes, attempt->target_count) == ERR_OK)
+		return ERR_OK;
+	if (mutant(MUTANT_BREAKER_SKIPS_FENCE)) {
+		attempt->unfenced = true;
+		return ERR_OK;
+	}
+	err = writes_are_distrusted(attempt->turn, attempt->writes, attempt->target_count, &attempt->unfenced);
+	if (err == ERR_OK && !attempt->unfenced) {
+		cache->unfence(cache->self, &attempt->gate, attempt->writes, attempt->target_count);
+		err = ERR_CACHE_UNAVAILABLE;
+	}
+	if (err != ERR_OK)
+		store->rollback(store->self); /* where the store has not done so */
+	return err;
+}
+
 /* FENCE -> COMMIT; the transaction is over when it returns. */
 static enum err
 fence_and_commit(struct attempt *attempt)
 {
 	const struct store_port *store = attempt->turn->service->rooms.store;
-	const struct cache_port *cache = attempt->turn->service->rooms.cache;
+	enum err err = fence(attempt);
 
-	if (attempt->gate.enabled) {
-		enum err err = cache->fence(cache->self, &attempt->gate, attempt->writes, attempt->target_count);
-
-		if (err != ERR_OK) {
-			cache->unfence(cache->self, &attempt->gate, attempt->writes, attempt->target_count);
-			store->rollback(store->self);
-			return err;
-		}
-	}
+	if (err != ERR_OK)
+		return err;
 	crash_point("fenced");
 	return store->commit(store->self);
 }
 
-/* A writer that slept may have lost its lease, and the cache it fenced in may be another one by now. */
-static bool
-still_trusts(struct attempt *attempt)
-{
-	const struct cache_port *cache = attempt->turn->service->rooms.cache;
-	struct cache_view view = cache->view(cache->self);
-
-	return view.trusted && !view.unconfirmed && view.epoch == attempt->gate.epoch;
-}
-
-/* CONFIRM, also for players whose answer is a replay: that is an acknowledgement, too. */
+/*
+ * CONFIRM, also for players whose answer is a replay: that is an acknowledgement, too. It goes to the epoch and the
+ * Redis of the gate: whoever still trusts that epoch sees it, and a later one began after the commit.
+ */
 static enum err
 confirm(struct attempt *attempt)
 {
 	const struct cache_port *cache = attempt->turn->service->rooms.cache;
 
-	if (!attempt->gate.enabled)
+	if (!attempt->gate.enabled || attempt->unfenced || mutant(MUTANT_NO_CONFIRM))
 		return ERR_OK;
-	if (still_trusts(attempt) &&
-	    cache->confirm(cache->self, &attempt->gate, attempt->writes, attempt->target_count) == ERR_OK)
+	if (cache->confirm(cache->self, &attempt->gate, attempt->writes, attempt->target_count) == ERR_OK)
 		return ERR_OK;
-	return turn_cache_off(attempt->turn, attempt->gate.change);
+	return turn_distrust(attempt->turn, &attempt->gate, attempt->writes, attempt->target_count);
 }
 
 /* Everything inside the transaction, up to what is to be written. The transaction is rolled back on failure. */
@@ -245,48 +258,43 @@ publish(const struct attempt *attempt)
 }
 
 /*
- * One try of one transaction. ERR_CACHE_OFF_PENDING: old leases may be alive, wait; ERR_CACHE_UNAVAILABLE: Redis cannot
- * be fenced (ret_change says at which state of cache_control).
+ * One try of one transaction; *attempt stays for who has to recover. ERR_CACHE_OFF_PENDING: old leases may be alive,
+ * wait; ERR_CACHE_UNAVAILABLE: Redis cannot be fenced.
  */
 static enum err
-attempt_once(struct turn *turn, struct write *const writes[], size_t count, bool looks_up, uint64_t *ret_change)
+attempt_once(struct attempt *attempt)
 {
-	const struct store_port *store = turn->service->rooms.store;
-	struct attempt attempt;
-	enum err err = attempt_init(&attempt, turn, writes, count);
+	const struct store_port *store = attempt->turn->service->rooms.store;
+	enum err err = store->begin(store->self, &attempt->gate);
 
-	attempt.looks_up |= looks_up;
-	if (err != ERR_OK || (err = store->begin(store->self, &attempt.gate)) != ERR_OK)
+	if (err != ERR_OK)
 		return err;
-	*ret_change = attempt.gate.change;
-	if (!attempt.gate.settled) {
+	if (!attempt->gate.settled) {
 		store->rollback(store->self);
 		return ERR_CACHE_OFF_PENDING;
 	}
-	if (attempt.gate.enabled && !attempt.gate.same_database) {
+	if (attempt->gate.enabled && !attempt->gate.same_database) {
 		store->rollback(store->self);
 		return ERR_CACHE_UNAVAILABLE; /* what the cache holds may be of commits that this database has lost */
 	}
-	if (attempt.gate.enabled && !still_trusts(&attempt)) {
-		store->rollback(store->self);
-		return writer_reaches_cache(turn, &attempt.gate) == ERR_OK ? ERR_STORE_RETRY : ERR_CACHE_UNAVAILABLE;
-	}
-	err = work_out(&attempt);
+	err = work_out(attempt);
 	if (err != ERR_OK)
 		return err;
 	crash_point("committed");
-	err = confirm(&attempt);
+	err = confirm(attempt);
 	if (err != ERR_OK)
 		return err;
 	crash_point("confirmed");
-	publish(&attempt);
+	publish(attempt);
 	return ERR_OK;
 }
 
 /* What to do about a failed try; ERR_OK: try again. */
 static enum err
-recover(struct turn *turn, enum err err, uint64_t change)
+recover(const struct attempt *attempt, enum err err)
 {
+	struct turn *turn = attempt->turn;
+
 	switch (err) {
 	case ERR_STORE_DUPLICATE:
 		return ERR_OK;
@@ -296,7 +304,8 @@ recover(struct turn *turn, enum err err, uint64_t change)
 		clock_sleep_ms((int64_t)(random_u64() % RETRIES_JITTER_MS));
 		return ERR_OK;
 	case ERR_CACHE_UNAVAILABLE:
-		return turn_cache_off(turn, change);
+		return turn_distrust(turn, &attempt->gate, attempt->writes,
+				     attempt->writes ? attempt->target_count : 0);
 	case ERR_CACHE_OFF_PENDING:
 		return wait_until_settled(turn);
 	default:
@@ -312,13 +321,16 @@ transact(struct turn *turn, struct write *const writes[], size_t count, int trie
 	bool looks_up = false;
 
 	while (tries-- > 0 && clock_boot_ms() < give_up_at_ms) {
-		uint64_t change = 0;
-		enum err err = attempt_once(turn, writes, count, looks_up, &change);
+		struct attempt attempt;
+		enum err err = attempt_init(&attempt, turn, writes, count);
 
+		attempt.looks_up |= looks_up;
+		if (err == ERR_OK)
+			err = attempt_once(&attempt);
 		if (err == ERR_OK)
 			return ERR_OK;
 		looks_up |= err == ERR_STORE_DUPLICATE || err == ERR_STORE_UNKNOWN;
-		err = recover(turn, err, change);
+		err = recover(&attempt, err);
 		if (err != ERR_OK)
 			return err;
 	}

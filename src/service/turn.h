@@ -25,6 +25,7 @@ struct service_limits {
 	size_t transaction_writes; /* most writes in one transaction */
 	int64_t answer_within_ms;  /* how long a purchase waits for the economy before it is answered */
 	bool sells;                /* there is an economy service somewhere */
+	struct uuid host;          /* the same for all processes of a host */
 };
 
 /* What the service holds for the life of a process. */

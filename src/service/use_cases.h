@@ -18,13 +18,19 @@ struct payment *payments_collect(struct turn *turn);
 void payments_settle(struct turn *turn, struct payment *finished);
 void payments_publish(struct payment *finished);
 
-/* cache_control, seen from a writer (cache_off.c). */
+/* What a writer does that cannot fence (unfenced.c). */
 
 /*
- * Takes a transaction's view of the cache at its word: may this writer fence in the gate's epoch? Waits a moment for a
- * lease that is only just due. Call it without locks. ERR_CACHE_UNAVAILABLE: it cannot: turn the cache off.
+ * Within the transaction that has locked these players: does everybody distrust each of them, so that it may commit
+ * without a fence and answer without a confirmation?
  */
-enum err writer_reaches_cache(struct turn *turn, const struct write_gate *gate);
+enum err writes_are_distrusted(struct turn *turn, struct cache_write *const writes[], size_t count, bool *ret_all);
+/*
+ * Outside a transaction that began at this gate: makes all hosts stop trusting the cache about these players, or, where
+ * nobody else reaches its Redis, about everybody, and returns when no lease from before is alive.
+ */
+enum err turn_distrust(struct turn *turn, const struct write_gate *gate, struct cache_write *const writes[],
+		       size_t count);
 /* Turns the cache off for everybody if it is still at this change, and waits until no lease from before is alive. */
 enum err turn_cache_off(struct turn *turn, uint64_t change);
 /* Waits until no lease given before the last change of cache_control is alive. */

@@ -6,11 +6,12 @@
 #include "base/metrics.h"
 
 void
-lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct lease *lease)
+lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct uuid host, struct cache_shared *shared)
 {
 	*chore = (struct lease_chore){
 		.conf = conf,
-		.lease = lease,
+		.host = host,
+		.shared = shared,
 		.probe = probe_new(conf),
 		.calm_ms = CALM_FIRST_MS,
 	};
@@ -32,11 +33,23 @@ note_since(int64_t *since_ms, bool so, int64_t now_ms)
 		*since_ms = now_ms;
 }
 
-static void
-give(struct lease_chore *chore, const struct lease_content *content)
+static bool
+names_all(const struct store_control *control)
 {
+	return control->distrusted_count <= DISTRUSTED_MAX;
+}
+
+static void
+give(struct lease_chore *chore, struct lease_content *content, const struct store_control *control)
+{
+	uint64_t hashes[LEASE_DISTRUSTED_MAX];
+
+	_Static_assert((int)LEASE_DISTRUSTED_MAX >= (int)DISTRUSTED_MAX, "the lease has room for all that are named");
+	for (uint32_t i = 0; i < control->distrusted_count; i++)
+		hashes[i] = distrusted_hash(str_from(control->distrusted[i].player),
+					    str_from(control->distrusted[i].season));
+	lease_give(&chore->shared->lease, content, hashes, control->distrusted_count);
 	chore->last = *content;
-	lease_give(chore->lease, content);
 }
 
 /*
@@ -53,7 +66,8 @@ go_on_without_store(struct lease_chore *chore)
 		return;
 	content.unconfirmed = true;
 	content.until_boot_ms = clock_boot_ms() + UNCONFIRMED_MS;
-	give(chore, &content);
+	lease_prolong(&chore->shared->lease, &content);
+	chore->last = content;
 }
 
 /* Every lease given before the last change must be dead before anybody relies on the change. */
@@ -102,28 +116,45 @@ calm(const struct lease_chore *chore, int64_t now_ms)
 	return chore->well_since_ms != 0 && now_ms - since_ms >= chore->calm_ms;
 }
 
+/* Does another host go on with the Redis of this epoch? If nobody can say, nothing is begun. */
+static bool
+others_go_on(struct lease_chore *chore, struct store *store, const struct write_gate *gate)
+{
+	const struct store_port *port = store_port(store);
+	bool reach = true;
+
+	return port->others_reach(port->self, &chore->host, gate->run_id, &reach) != ERR_OK || reach;
+}
+
 /* The cache is on, and Redis well. Gives the lease, or begins an epoch where the old one cannot be trusted. */
 static bool
-give_or_renew(struct lease_chore *chore, struct store *store, const struct write_gate *gate, int64_t asked_at_ms)
+give_or_renew(struct lease_chore *chore, struct store *store, const struct store_control *control, int64_t asked_at_ms)
 {
+	const struct write_gate *gate = &control->gate;
 	struct lease_content content = {.epoch = gate->epoch, .until_boot_ms = asked_at_ms + LEASE_MS};
 
 	if (strcmp(gate->run_id, probe_run_id(chore->probe)) != 0) {
-		begin_epoch(chore, store, gate, "Redis is another one, or was restarted");
+		if (!others_go_on(chore, store, gate))
+			begin_epoch(chore, store, gate, "Redis is another one, or was restarted");
 		return false;
 	}
 	if (!gate->same_database) {
 		begin_epoch(chore, store, gate, "the database is another one");
 		return false;
 	}
+	if (!names_all(control))
+		return false;
 	memcpy(content.run_id, gate->run_id, sizeof(content.run_id));
-	give(chore, &content);
+	give(chore, &content, control);
 	return true;
 }
 
 static bool
-run(struct lease_chore *chore, struct store *store, const struct write_gate *gate, int64_t asked_at_ms, int64_t now_ms)
+run(struct lease_chore *chore, struct store *store, const struct store_control *control, int64_t asked_at_ms,
+    int64_t now_ms)
 {
+	const struct write_gate *gate = &control->gate;
+
 	if (gate->enabled)
 		chore->off_since_ms = 0;
 	else
@@ -131,10 +162,38 @@ run(struct lease_chore *chore, struct store *store, const struct write_gate *gat
 	if (!gate->settled)
 		settle(chore, store, gate->change, now_ms);
 	else if (gate->enabled && chore->well_since_ms != 0)
-		return give_or_renew(chore, store, gate, asked_at_ms);
+		return give_or_renew(chore, store, control, asked_at_ms);
 	else if (!gate->enabled && calm(chore, now_ms))
 		begin_epoch(chore, store, gate, "the cache was off, and Redis is well");
 	return false;
+}
+
+static void
+report_breaker(struct lease_chore *chore)
+{
+	enum breaker_state state = (enum breaker_state)__atomic_load_n(&chore->shared->breaker.state, __ATOMIC_RELAXED);
+
+	if (state == chore->reported)
+		return;
+	chore->reported = state;
+	log_warning("the breaker of Redis is %s", breaker_state_name(state));
+}
+
+/* Well is a Redis that answers as it must and that everybody may ask. */
+static bool
+is_well(struct lease_chore *chore, int64_t now_ms)
+{
+	struct breaker *breaker = &chore->shared->breaker;
+	bool good = false;
+
+	if (breaker_probe_due(breaker, now_ms)) {
+		good = probe_redis(chore->probe);
+		breaker_probed(breaker, good, clock_boot_ms());
+	}
+	report_breaker(chore);
+	good = good && breaker_allows(breaker);
+	reached_say(&chore->shared->reached, good ? probe_run_id(chore->probe) : "");
+	return good;
 }
 
 void
@@ -143,13 +202,14 @@ lease_chore_run(struct lease_chore *chore, struct store *store, const struct sto
 {
 	int64_t now_ms = clock_boot_ms();
 
-	note_since(&chore->well_since_ms, probe_redis(chore->probe), now_ms);
+	note_since(&chore->well_since_ms, is_well(chore, now_ms), now_ms);
 	if (!control) {
 		if (chore->well_since_ms != 0)
 			go_on_without_store(chore);
 		return;
 	}
+	__atomic_store_n(&chore->shared->distrusted_count, control->distrusted_count, __ATOMIC_RELAXED);
 	/* What the database has said to be over must not be gone on with when it falls silent. */
-	if (!run(chore, store, &control->gate, asked_at_boot_ms, now_ms))
+	if (!run(chore, store, control, asked_at_boot_ms, now_ms))
 		chore->last.epoch = 0;
 }

@@ -35,19 +35,19 @@ sleep_until(int64_t boot_ms, const sigset_t *wait_mask)
 }
 
 int
-steward_run(const struct conf *conf, struct lease *lease, struct directory *directory,
+steward_run(const struct conf *conf, struct uuid host, struct cache_shared *cache, struct directory *directory,
 	    const volatile sig_atomic_t *stop, const sigset_t *wait_mask)
 {
+	static struct store_control control; /* large */
 	struct lease_chore chore;
 	struct directory_content *copy = calloc(1, sizeof(*copy));
 	struct store *store = store_new(conf, STORE_STEWARD_REPLY_S);
 
 	if (!copy)
 		abort();
-	lease_chore_init(&chore, conf, lease);
+	lease_chore_init(&chore, conf, host, cache);
 	while (!*stop) {
 		int64_t began_ms = clock_boot_ms();
-		struct store_control control;
 		bool answered = store_control_read(store, &control) == ERR_OK;
 
 		if (answered)

@@ -2,7 +2,10 @@
  * cache_control: the word of the database on whether the cache may be trusted, and in which epoch. Every change counts
  * change_number up and makes the row unsettled; it is settled again when whoever waited long enough says so.
  */
+#include <stdio.h>
+
 #include "base/clock.h"
+#include "base/mutant.h"
 #include "store/store_private.h"
 
 /* Which server is this? A write that finds another one than at the last change must not trust what the cache holds. */
@@ -118,7 +121,7 @@ enum err
 store_new_epoch(struct store *store, const struct write_gate *gate, const char *run_id)
 {
 	struct change wanted = {
-		.assignments = gate->settled && !gate->enabled
+		.assignments = (gate->settled && !gate->enabled) || mutant(MUTANT_EPOCH_AT_ONCE)
 				       ? "enabled = TRUE, settled = TRUE, epoch = epoch + 1" CHANGED ", run_id = "
 				       : "enabled = TRUE, settled = FALSE, epoch = epoch + 1" CHANGED ", run_id = ",
 		.run_id = run_id,
@@ -128,24 +131,43 @@ store_new_epoch(struct store *store, const struct write_gate *gate, const char *
 	return store_read_twice(store, run_change, &wanted);
 }
 
+static void
+take_distrusted(const struct db_result *result, struct store_control *control)
+{
+	struct str player = db_text(result, 7);
+	struct str season = db_text(result, 8);
+
+	if (player.len == 0 || control->distrusted_count++ >= DISTRUSTED_MAX)
+		return;
+	struct store_distrusted *to = &control->distrusted[control->distrusted_count - 1];
+
+	snprintf(to->player, sizeof(to->player), "%.*s", STR_ARGS(player));
+	snprintf(to->season, sizeof(to->season), "%.*s", STR_ARGS(season));
+}
+
+/* A row for each that is distrusted, or one row. One statement is one snapshot, also under READ COMMITTED. */
 static enum err
 read_control(struct store *store, void *argument)
 {
 	struct store_control *control = argument;
 	struct db_result *result;
 
-	buf_literal(db_sql_select(store->db),
-		    GATE_COLUMNS ", d.version"
-				 " FROM cache_control c, season_directory d WHERE c.id = 1 AND d.id = 1");
+	control->distrusted_count = 0;
+	buf_format(db_sql_select(store->db),
+		   GATE_COLUMNS ", d.version, t.player_id, t.season_id"
+				" FROM cache_control c JOIN season_directory d ON d.id = 1"
+				" LEFT JOIN cache_distrust t ON TRUE WHERE c.id = 1 LIMIT %d",
+		   DISTRUSTED_MAX + 1);
 	enum err err = db_select(store->db, &result);
 
 	if (err != ERR_OK)
 		return err;
-	if (db_next(result)) {
+	if (db_rows(result) == 0)
+		err = ERR_STORE_SCHEMA;
+	while (db_next(result)) {
 		take_gate(result, &control->gate);
 		control->directory_version = db_u64(result, 6);
-	} else {
-		err = ERR_STORE_SCHEMA;
+		take_distrusted(result, control);
 	}
 	db_result_free(result);
 	return err;

@@ -151,6 +151,11 @@ store_new(const struct conf *conf, unsigned reply_timeout_s)
 		.switch_cache_off = control_switch_off,
 		.settle_cache = control_settle,
 		.cache_gate = control_gate,
+		.find_distrust = distrust_find,
+		.distrust = distrust_insert,
+		.settle_distrust = distrust_settle,
+		.forget_distrust = distrust_forget,
+		.others_reach = distrust_others_reach,
 	};
 	return store;
 }

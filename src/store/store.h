@@ -26,13 +26,31 @@ enum err store_check(struct store *store, char *detail);
 /* What the server said last. */
 const char *store_error(const struct store *store);
 
-/* cache_control as the steward sees it, with the version of the season directory: one snapshot. */
+/*
+ * cache_control as the steward sees it, the version of the season directory, and whom nobody may trust the cache about:
+ * one snapshot, in one round trip.
+ */
+enum { DISTRUSTED_MAX = 1000 };
+
 struct store_control {
 	struct write_gate gate;
 	uint64_t directory_version;
+	uint32_t distrusted_count; /* more than DISTRUSTED_MAX: only so many are named, and everybody is to be
+				      distrusted */
+	struct store_distrusted {
+		char player[SEASON_ID_MAX + 1];
+		char season[SEASON_ID_MAX + 1];
+	} distrusted[DISTRUSTED_MAX];
 };
 
 enum err store_control_read(struct store *store, struct store_control *ret_control);
+/* Those of cache_distrust that have stood for so long, the oldest first. */
+enum err store_distrust_page(struct store *store, int64_t older_than_ms, uint32_t limit, struct arena *arena,
+			     struct distrust_row **ret_rows, size_t *ret_count);
+/* This host reaches the Redis with this run_id; empty: none. */
+enum err store_say_host(struct store *store, const struct uuid *id, const char *run_id);
+/* Those that have said nothing for an hour. */
+enum err store_forget_hosts(struct store *store);
 /*
  * Begins a new epoch for the Redis with this run_id if the row is still as the gate says. ERR_OK whether or not it was;
  * read it again.

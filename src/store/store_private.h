@@ -25,6 +25,12 @@ enum err control_gate(void *self, struct write_gate *ret_gate);
 enum err control_begin(void *self, struct write_gate *ret_gate);
 enum err control_switch_off(void *self, uint64_t change);
 enum err control_settle(void *self, uint64_t change);
+/* distrust.c */
+enum err distrust_find(void *self, struct distrust_row rows[], size_t count);
+enum err distrust_insert(void *self, const struct distrust_row rows[], size_t count);
+enum err distrust_settle(void *self, const struct distrust_row rows[], size_t count);
+enum err distrust_forget(void *self, const struct distrust_row rows[], size_t count);
+enum err distrust_others_reach(void *self, const struct uuid *id, const char *run_id, bool *ret_reach);
 /* audit.c */
 enum err audit_find(void *self, struct audit_entry *const entries[], size_t count, bool found[], struct arena *arena);
 enum err audit_insert(struct db *db, const struct changes *changes);
@@ -34,7 +40,7 @@ enum err audit_chain(void *self, const char *player, const char *season, const s
 		     uint32_t limit, struct arena *arena, struct audit_entry **ret_rows, size_t *ret_count);
 /* history.c */
 enum err history_of_purchases(void *self, struct str player, const struct purchase_row *purchases, size_t count,
-		       struct arena *arena, struct purchase_step **ret_steps, size_t *ret_count);
+			      struct arena *arena, struct purchase_step **ret_steps, size_t *ret_count);
 /* heads.c */
 enum err heads_of_chains(void *self, const char *player, const char *season, const struct chain_position *after,
 			 uint32_t limit, struct arena *arena, struct chain_head **ret_heads, size_t *ret_count);
@@ -114,7 +120,7 @@ struct sql_list {
 	const char *columns; /* each with a name of its own */
 	const char *table;
 	const char *id;
-	const char *(*state)(int i);  /* names of the states */
+	const char *(*state)(int i); /* names of the states */
 	int state_count;
 };
 

@@ -34,7 +34,7 @@ enum {
 enum mutant { THE_PROTOCOL, FILL_OVER_NOTHING, NO_FENCE, NO_CONFIRM };
 
 static struct redis_server server;
-static struct lease lease;
+static struct cache_shared shared;
 static struct write_gate gate = {.epoch = EPOCH, .enabled = true, .settled = true, .same_database = true};
 static struct conf *conf;
 static struct cache *hosts[HOSTS];
@@ -378,6 +378,7 @@ run_history(struct history *history, uint64_t from, enum mutant mutant, bool cal
 	for (unsigned step = 0; step < STEPS; step++) {
 		uint64_t who = below(history, WRITERS + READERS + 1);
 
+		memset(&shared.breaker, 0, sizeof(shared.breaker)); /* it would end the history's own faults */
 		if (who < WRITERS)
 			step_writer(history, &history->writers[who]);
 		else if (who < WRITERS + READERS)
@@ -484,10 +485,10 @@ open_hosts(void)
 
 	memcpy(content.run_id, redis_run_id(server.control), sizeof(content.run_id));
 	memcpy(gate.run_id, content.run_id, sizeof(gate.run_id));
-	lease_give(&lease, &content);
+	lease_give(&shared.lease, &content, NULL, 0);
 	conf = redis_server_conf(&server, NULL, 1000);
 	for (unsigned i = 0; i < HOSTS; i++)
-		hosts[i] = cache_new(conf, &lease);
+		hosts[i] = cache_new(conf, &shared);
 	arena_init(&arena);
 }
 

@@ -25,7 +25,7 @@ enum { EPOCH = 3, SEASON_REVISION = 7, BOUND_MS = 600, TIMEOUT_MS = 200 };
 #define LIST            "(list)" /* stands for a key of another type */
 
 static struct redis_server server;
-static struct lease lease;
+static struct cache_shared shared;
 static struct conf *conf;
 static struct cache *cache;
 static const struct cache_port *port;
@@ -40,7 +40,7 @@ give_lease(const char *run_id, int64_t ms)
 	struct lease_content content = {.epoch = EPOCH, .until_boot_ms = clock_boot_ms() + ms};
 
 	snprintf(content.run_id, sizeof(content.run_id), "%s", run_id);
-	lease_give(&lease, &content);
+	lease_give(&shared.lease, &content, NULL, 0);
 }
 
 /* The lease and the gate name the Redis that runs now. */
@@ -65,9 +65,10 @@ open_cache(void)
 {
 	name_redis();
 	conf = redis_server_conf(&server, NULL, TIMEOUT_MS);
-	cache = cache_new(conf, &lease);
+	cache = cache_new(conf, &shared);
 	port = cache_port(cache);
 	redis_relay_reset(&server);
+	memset(&shared.breaker, 0, sizeof(shared.breaker));
 	redis_server_ask(&server, "FLUSHALL");
 }
 
@@ -570,11 +571,11 @@ test_trust(void)
 	struct lease_content content = {.epoch = 9, .until_boot_ms = clock_boot_ms() + 60000, .unconfirmed = true};
 
 	memcpy(content.run_id, redis_run_id(server.control), sizeof(content.run_id));
-	lease_give(&lease, &content);
+	lease_give(&shared.lease, &content, NULL, 0);
 	view = look();
 	CU_ASSERT(view.trusted && view.epoch == 9 && view.unconfirmed);
 	/* A steward that died while it wrote: nothing is known. */
-	lease.lock.sequence |= 1;
+	shared.lease.lock.sequence |= 1;
 	CU_ASSERT_FALSE(look().trusted);
 	CU_ASSERT_TRUE(reaches(redis_run_id(server.control)));
 	CU_ASSERT_FALSE(reaches("ffffffffffffffffffffffffffffffffffffffff"));
@@ -822,7 +823,7 @@ test_silent_redis(void)
 	snprintf(path, sizeof(path), "%s/silent.sock", server.folder);
 	int fd = listen_silently(path);
 	struct conf *silent = redis_server_conf(&server, path, TIMEOUT_MS);
-	struct cache *own = cache_new(silent, &lease);
+	struct cache *own = cache_new(silent, &shared);
 
 	for (int round = 0; round < 2; round++) {
 		int64_t begin_ms = clock_boot_ms();

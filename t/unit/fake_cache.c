@@ -89,12 +89,14 @@ static struct cache_view
 view(void *self)
 {
 	struct fake_cache *cache = self;
-	const struct write_gate *gate = cache->gate;
+	const struct write_gate *gate = &cache->store->gate;
 
 	if (gate->enabled && gate->settled && clock_boot_ms() >= cache->frozen_until_boot_ms &&
 	    strcmp(gate->run_id, cache->run_id) == 0) {
 		cache->lease_epoch = gate->epoch;
 		cache->lease_until_boot_ms = clock_boot_ms() + LEASE_MS;
+		cache->lease_distrusted_count = cache->store->distrusted_count;
+		memcpy(cache->lease_distrusted, cache->store->distrusted, sizeof(cache->lease_distrusted));
 	}
 	if (fake_fault_of(cache->faults, CALL_VIEW) != FAULT_NONE || cache->gone ||
 	    clock_boot_ms() >= cache->lease_until_boot_ms)
@@ -119,6 +121,18 @@ executed(const struct fake_cache *cache, enum fake_fault fault, size_t count)
 	if (fault == FAULT_LOST || cache->gone)
 		return 0;
 	return fault == FAULT_HALF ? count / 2 : count;
+}
+
+static bool
+distrusts(const struct fake_cache *cache, const struct cache_lookup *lookup)
+{
+	char key[SEASON_ID_MAX * 2 + 2];
+
+	key_of(key, lookup->player, lookup->season->id);
+	for (size_t i = 0; i < cache->lease_distrusted_count; i++)
+		if (strcmp(cache->lease_distrusted[i].key, key) == 0)
+			return true;
+	return false;
 }
 
 static void
@@ -154,7 +168,8 @@ lookup_all(void *self, struct cache_view at, struct cache_lookup *const lookups[
 	if (!at.trusted)
 		fake_broken(cache->faults, "a lookup without trust");
 	for (size_t i = 0; i < done; i++)
-		look(cache, at, lookups[i], leave_token, arena);
+		if (!distrusts(cache, lookups[i]))
+			look(cache, at, lookups[i], leave_token, arena);
 	return fault == FAULT_NONE && !cache->gone;
 }
 
@@ -262,11 +277,12 @@ confirm(void *self, const struct write_gate *gate, struct cache_write *const wri
 }
 
 void
-fake_cache_init(struct fake_cache *cache, struct fake_faults *faults, const struct write_gate *gate, const char *run_id)
+fake_cache_init(struct fake_cache *cache, struct fake_faults *faults, const struct fake_store *store,
+		const char *run_id)
 {
 	memset(cache, 0, sizeof(*cache));
 	cache->faults = faults;
-	cache->gate = gate;
+	cache->store = store;
 	snprintf(cache->run_id, sizeof(cache->run_id), "%s", run_id);
 	cache->port = (struct cache_port){
 		.self = cache,

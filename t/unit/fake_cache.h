@@ -6,7 +6,7 @@
 #ifndef BP_T_UNIT_FAKE_CACHE_H
 #define BP_T_UNIT_FAKE_CACHE_H
 
-#include "fake_faults.h"
+#include "fake_store.h"
 #include "service/ports.h"
 
 enum { FAKE_ENTRIES_MAX = 512, FAKE_BODY_MAX = 128 };
@@ -24,20 +24,22 @@ struct fake_entry {
 struct fake_cache {
 	struct fake_faults *faults;
 	struct cache_port port;
-	const struct write_gate *gate; /* what the steward sees; borrowed */
-	bool gone;                     /* Redis cannot be reached */
-	int64_t frozen_until_boot_ms;  /* the steward gives no lease before */
+	const struct fake_store *store; /* what the steward sees; borrowed */
+	bool gone;                      /* Redis cannot be reached */
+	int64_t frozen_until_boot_ms;   /* the steward gives no lease before */
 	bool unconfirmed;
 	bool confirms_fail;
 	char run_id[41];
 	uint64_t lease_epoch;
 	int64_t lease_until_boot_ms;
+	struct fake_distrust lease_distrusted[FAKE_PLAYERS_MAX];
+	size_t lease_distrusted_count;
 	uint64_t nonces;
 	struct fake_entry entries[FAKE_ENTRIES_MAX];
 	size_t entry_count;
 };
 
-void fake_cache_init(struct fake_cache *cache, struct fake_faults *faults, const struct write_gate *gate,
+void fake_cache_init(struct fake_cache *cache, struct fake_faults *faults, const struct fake_store *store,
 		     const char *run_id);
 /* NULL if the key is absent. */
 const struct fake_entry *fake_cache_entry(const struct fake_cache *cache, uint64_t epoch, struct str player,

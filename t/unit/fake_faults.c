@@ -29,6 +29,11 @@ static const struct {
 	[CALL_SWITCH_OFF] = {"switch_off", BIT(UNAVAILABLE)},
 	[CALL_SETTLE] = {"settle", BIT(UNAVAILABLE)},
 	[CALL_GATE] = {"gate", BIT(UNAVAILABLE)},
+	[CALL_FIND_DISTRUST] = {"find_distrust", STORE_FAULTS},
+	[CALL_DISTRUST] = {"distrust", BIT(UNAVAILABLE)},
+	[CALL_SETTLE_DISTRUST] = {"settle_distrust", BIT(UNAVAILABLE)},
+	[CALL_FORGET_DISTRUST] = {"forget_distrust", STORE_FAULTS},
+	[CALL_OTHERS] = {"others", BIT(UNAVAILABLE)},
 	[CALL_VIEW] = {"view", BIT(LOST)},
 	[CALL_LOOKUP] = {"lookup", CACHE_FAULTS},
 	[CALL_FILL] = {"fill", CACHE_FAULTS},
@@ -118,14 +123,24 @@ random_fault(struct fake_faults *faults, enum fake_call call)
 												    : FAULT_NONE;
 }
 
+/* The same as just before, or as one round of a loop before. */
+static bool
+polls(const struct fake_faults *faults, enum fake_call call, unsigned number)
+{
+	bool polled = call == CALL_GATE || call == CALL_FIND_DISTRUST || call == CALL_OTHERS;
+
+	if (!polled || number >= FAKE_CALLS_MAX)
+		return false;
+	return (number >= 1 && faults->sequence[number - 1] == call) ||
+	       (number >= 3 && faults->sequence[number - 3] == call);
+}
+
 enum fake_fault
 fake_fault_of(struct fake_faults *faults, enum fake_call call)
 {
 	unsigned number = faults->calls++;
-	bool again =
-		call == CALL_GATE && number > 0 && number < FAKE_CALLS_MAX && faults->sequence[number - 1] == CALL_GATE;
 
-	if (!again)
+	if (!polls(faults, call, number))
 		note(faults, calls[call].name);
 	if (number < FAKE_CALLS_MAX)
 		faults->sequence[number] = (unsigned char)call;

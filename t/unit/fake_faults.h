@@ -22,6 +22,11 @@ enum fake_call {
 	CALL_SWITCH_OFF,
 	CALL_SETTLE,
 	CALL_GATE,
+	CALL_FIND_DISTRUST,
+	CALL_DISTRUST,
+	CALL_SETTLE_DISTRUST,
+	CALL_FORGET_DISTRUST,
+	CALL_OTHERS,
 	CALL_VIEW,
 	CALL_LOOKUP,
 	CALL_FILL,
@@ -48,7 +53,7 @@ enum fake_fault {
 enum { FAKE_TRACE_SIZE = 2048, FAKE_CALLS_MAX = 4096, FAKE_NOWHERE = 1 << 30 };
 
 struct fake_faults {
-	char trace[FAKE_TRACE_SIZE]; /* names of the calls, a space between; polling the gate is one call */
+	char trace[FAKE_TRACE_SIZE]; /* names of the calls, a space between; polling is one call */
 	size_t trace_len;
 	unsigned calls;                         /* made so far */
 	unsigned char sequence[FAKE_CALLS_MAX]; /* enum fake_call of each */

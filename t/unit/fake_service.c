@@ -31,7 +31,7 @@ fake_service_init(struct fake_service *fake, bool cache_on, size_t transaction_g
 {
 	fake_faults_init(&fake->faults);
 	fake_store_init(&fake->store, &fake->faults);
-	fake_cache_init(&fake->cache, &fake->faults, &fake->store.gate, fake_run_id);
+	fake_cache_init(&fake->cache, &fake->faults, &fake->store, fake_run_id);
 	fake->store.is_fenced = fake_cache_is_fenced;
 	fake->store.context = &fake->cache;
 	if (cache_on)

@@ -45,7 +45,7 @@ static void
 end(struct fake_store *store)
 {
 	store->open = store->saved = false;
-	store->locked_count = store->written_count = store->granted_count = 0;
+	store->locked_count = store->written_count = store->granted_count = store->forgotten_count = 0;
 }
 
 /* The error that a fault comes to; the transaction is rolled back with it. */
@@ -313,13 +313,157 @@ save(void *self, const struct write_set *set)
 	return fault == FAULT_NONE ? ERR_OK : fail(store, fault);
 }
 
+static void
+key_of(char key[SEASON_ID_MAX * 2 + 2], struct str player, const char *season)
+{
+	snprintf(key, SEASON_ID_MAX * 2 + 2, "%.*s/%s", STR_ARGS(player), season);
+}
+
+const struct fake_distrust *
+fake_store_distrust(const struct fake_store *store, const char *key)
+{
+	for (size_t i = 0; i < store->distrusted_count; i++)
+		if (strcmp(store->distrusted[i].key, key) == 0)
+			return &store->distrusted[i];
+	return NULL;
+}
+
+static struct fake_distrust *
+find_distrusted(struct fake_store *store, struct str player, const char *season)
+{
+	char key[SEASON_ID_MAX * 2 + 2];
+
+	key_of(key, player, season);
+	return (struct fake_distrust *)fake_store_distrust(store, key);
+}
+
+static bool
+is_settled(struct fake_store *store, struct str player, const char *season)
+{
+	const struct fake_distrust *row = find_distrusted(store, player, season);
+
+	return row && row->settled;
+}
+
+static enum err
+find_distrust(void *self, struct distrust_row rows[], size_t count)
+{
+	struct fake_store *store = self;
+	enum fake_fault fault = fake_fault_of(store->faults, CALL_FIND_DISTRUST);
+
+	if (store->open && fault != FAULT_NONE)
+		return fail(store, fault);
+	if (fault == FAULT_UNAVAILABLE ||
+	    fault == FAULT_INTERNAL) /* a single read is tried again by the store itself */
+		return fault == FAULT_INTERNAL ? ERR_INTERNAL : ERR_STORE_UNAVAILABLE;
+	for (size_t i = 0; i < count; i++) {
+		const struct fake_distrust *row = find_distrusted(store, rows[i].player, rows[i].season);
+
+		rows[i].there = row != NULL;
+		rows[i].settled = row && row->settled;
+		if (row)
+			rows[i].id = row->id;
+	}
+	return ERR_OK;
+}
+
+static enum err
+distrust(void *self, const struct distrust_row rows[], size_t count)
+{
+	struct fake_store *store = self;
+
+	if (fake_fault_of(store->faults, CALL_DISTRUST) != FAULT_NONE)
+		return ERR_STORE_UNAVAILABLE;
+	if (store->open)
+		fake_broken(store->faults, "distrust within a transaction is nobody else's before it commits");
+	for (size_t i = 0; i < count; i++) {
+		struct fake_distrust *row = &store->distrusted[store->distrusted_count];
+
+		if (find_distrusted(store, rows[i].player, rows[i].season))
+			continue;
+		if (store->distrusted_count == FAKE_PLAYERS_MAX)
+			abort();
+		*row = (struct fake_distrust){.id = rows[i].id, .since_boot_ms = clock_boot_ms()};
+		key_of(row->key, rows[i].player, rows[i].season);
+		store->distrusted_count++;
+	}
+	return ERR_OK;
+}
+
+static enum err
+settle_distrust(void *self, const struct distrust_row rows[], size_t count)
+{
+	struct fake_store *store = self;
+
+	if (fake_fault_of(store->faults, CALL_SETTLE_DISTRUST) != FAULT_NONE)
+		return ERR_STORE_UNAVAILABLE;
+	for (size_t i = 0; i < count; i++) {
+		struct fake_distrust *row = find_distrusted(store, rows[i].player, rows[i].season);
+
+		if (!row || memcmp(&row->id, &rows[i].id, sizeof(row->id)) != 0)
+			continue;
+		if (!row->settled && clock_boot_ms() - row->since_boot_ms < LEASE_DEAD_MS)
+			fake_broken(store->faults, "distrust settled after %lld ms: old leases may be alive",
+				    (long long)(clock_boot_ms() - row->since_boot_ms));
+		row->settled = true;
+	}
+	return ERR_OK;
+}
+
+/* In the transaction: what the rows' keys are forgotten at its commit, which only the row's lock makes safe. */
+static enum err
+forget_distrust(void *self, const struct distrust_row rows[], size_t count)
+{
+	struct fake_store *store = self;
+	enum err err = within(store, CALL_FORGET_DISTRUST, "forget_distrust");
+
+	for (size_t i = 0; err == ERR_OK && i < count; i++) {
+		const struct fake_player *locked =
+			find_in(store->locked, store->locked_count, rows[i].player, rows[i].season);
+
+		if (!locked)
+			fake_broken(store->faults, "distrust of %.*s forgotten without its lock",
+				    STR_ARGS(rows[i].player));
+		else if (store->gate.enabled && store->is_fenced &&
+			 !store->is_fenced(store->context, store->gate.epoch, rows[i].player, rows[i].season,
+					   locked->revision))
+			fake_broken(store->faults, "distrust of %.*s forgotten without a fence",
+				    STR_ARGS(rows[i].player));
+		key_of(store->forgotten[store->forgotten_count++].key, rows[i].player, rows[i].season);
+	}
+	return err;
+}
+
+static void
+forget(struct fake_store *store)
+{
+	for (size_t i = 0; i < store->forgotten_count; i++) {
+		struct fake_distrust *row = (struct fake_distrust *)fake_store_distrust(store, store->forgotten[i].key);
+
+		if (row)
+			*row = store->distrusted[--store->distrusted_count];
+	}
+}
+
+static enum err
+others_reach(void *self, const struct uuid *host, const char *run_id, bool *ret_reach)
+{
+	struct fake_store *store = self;
+
+	(void)host;
+	if (fake_fault_of(store->faults, CALL_OTHERS) != FAULT_NONE)
+		return ERR_STORE_UNAVAILABLE;
+	*ret_reach = clock_boot_ms() < store->others_reach_until_boot_ms && strcmp(store->gate.run_id, run_id) == 0;
+	return ERR_OK;
+}
+
 /* No reader may trust what this commit makes old. */
 static void
 check_commit(struct fake_store *store)
 {
 	const struct write_gate *gate = &store->gate;
 
-	if (!store->saved)
+	if (!store->saved && store->forgotten_count == 0)
 		fake_broken(store->faults, "a commit of nothing");
 	if (!gate->settled)
 		fake_broken(store->faults, "a commit before cache_control has settled");
@@ -330,6 +474,8 @@ check_commit(struct fake_store *store)
 
 		if (locked && locked->revision == row->revision)
 			continue; /* the document is as before */
+		if (is_settled(store, row->player, row->season))
+			continue; /* nobody trusts what the cache says of this player */
 		if (!store->is_fenced(store->context, gate->epoch, row->player, row->season, row->revision))
 			fake_broken(store->faults, "a commit without a fence: %.*s revision %llu",
 				    STR_ARGS(row->player), (unsigned long long)row->revision);
@@ -357,7 +503,9 @@ apply(struct fake_store *store)
 		memcpy(known->audit_hash, row->audit_hash, sizeof(known->audit_hash));
 		memcpy(known->season, row->season, sizeof(known->season));
 	}
-	fake_tables_copy(store->tables, store->working);
+	if (store->saved)
+		fake_tables_copy(store->tables, store->working);
+	forget(store);
 	for (size_t i = 0; i < store->granted_count; i++) {
 		struct grant_row *row = &store->ledger[store->ledger_count++];
 
@@ -536,6 +684,11 @@ fake_store_init(struct fake_store *store, struct fake_faults *faults)
 		.switch_cache_off = switch_cache_off,
 		.settle_cache = settle_cache,
 		.cache_gate = cache_gate,
+		.find_distrust = find_distrust,
+		.distrust = distrust,
+		.settle_distrust = settle_distrust,
+		.forget_distrust = forget_distrust,
+		.others_reach = others_reach,
 	};
 }
 

@@ -27,13 +27,24 @@ struct fake_player {
 /* Does a fence or a newer value stand before this revision of the player's document? */
 typedef bool fake_is_fenced(void *context, uint64_t epoch, struct str player, const char *season, uint64_t revision);
 
+/* A row of cache_distrust. */
+struct fake_distrust {
+	char key[SEASON_ID_MAX * 2 + 2]; /* player/season */
+	struct uuid id;
+	bool settled;
+	int64_t since_boot_ms;
+};
+
 struct fake_store {
 	struct fake_faults *faults;
 	struct store_port port;
 	struct write_gate gate;
 	int64_t gate_changed_boot_ms;
-	const char *unreadable_season; /* its document is broken */
-	fake_is_fenced *is_fenced;     /* NULL: nobody asks */
+	struct fake_distrust distrusted[FAKE_PLAYERS_MAX];
+	size_t distrusted_count;
+	int64_t others_reach_until_boot_ms; /* another host says that it reaches the Redis of the gate */
+	const char *unreadable_season;      /* its document is broken */
+	fake_is_fenced *is_fenced;          /* NULL: nobody asks */
 	void *context;
 	struct arena memory; /* texts of what is committed */
 	struct fake_player players[FAKE_PLAYERS_MAX];
@@ -51,6 +62,8 @@ struct fake_store {
 	size_t written_count;
 	struct grant_row granted[FAKE_TURN_MAX];
 	size_t granted_count;
+	struct fake_distrust forgotten[FAKE_PLAYERS_MAX]; /* at its commit */
+	size_t forgotten_count;
 };
 
 /* faults is borrowed. The gate is off and settled, in epoch 1. */
@@ -59,6 +72,8 @@ void fake_store_release(struct fake_store *store);
 /* A change of cache_control by somebody else: unsettled until settle_cache or fake_store_settle. */
 void fake_store_set_gate(struct fake_store *store, uint64_t epoch, bool enabled, const char *run_id);
 void fake_store_settle(struct fake_store *store);
+/* NULL: everybody may trust the cache about this player. key: player/season. */
+const struct fake_distrust *fake_store_distrust(const struct fake_store *store, const char *key);
 /* NULL if nothing is committed of it. */
 const struct fake_player *fake_store_player(const struct fake_store *store, struct str player, const char *season);
 const struct grant_row *fake_store_grant(const struct fake_store *store, struct str player, const char *season,
@@ -67,8 +82,9 @@ const struct grant_row *fake_store_grant(const struct fake_store *store, struct 
 void fake_store_check(struct fake_store *store);
 
 /*
- * The codec that goes with it: every season has tiers at 100, 300 and 600 XP with a reward each on the passes "free" and
- * "premium" (100 gems; "plus", 150, includes it and gives a tier; tiers 10 each); a document is "<player> <season> <revision> <xp>".
+ * The codec that goes with it: every season has tiers at 100, 300 and 600 XP with a reward each on the passes "free"
+ * and "premium" (100 gems; "plus", 150, includes it and gives a tier; tiers 10 each); a document is "<player> <season>
+ * <revision> <xp>".
  */
 extern const struct codec_port fake_codec;
 

@@ -90,7 +90,7 @@ connect_control(struct redis_server *server)
 {
 	int64_t deadline_ms = clock_boot_ms() + START_MS;
 
-	server->control = redis_new(server->conf);
+	server->control = redis_new(server->conf, NULL);
 	for (;;) {
 		redis_retry_now(server->control);
 		if (redis_connect(server->control) == ERR_OK)
@@ -169,6 +169,7 @@ ask(struct redis_server *server, const struct str *words, size_t count)
 	struct redis_answer answer;
 
 	arena_reset(&server->arena);
+	redis_begin(server->control);
 	if (!redis_command(server->control, words, count) || !redis_reply(server->control, &server->arena, &answer))
 		die("the control connection is lost");
 	return answer;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "fake_service.h"
 #include "random_season.h"
+#include "service/relay.h"
 #include "tap.h"
 
 enum { ATTEMPTS = 8, MOST = 64 };
@@ -83,7 +84,7 @@ test_one_grant(void)
 	open_fake(true);
 	const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 120);
 
-	expect_trace("view document begin view lock save fence commit view confirm");
+	expect_trace("view document begin lock save fence commit confirm");
 	CU_ASSERT_EQUAL(grant->write.err, ERR_OK);
 	CU_ASSERT_FALSE(grant->write.replayed);
 	CU_ASSERT(grant->row.effect.xp_before == 0 && grant->row.effect.xp_after == 120);
@@ -123,7 +124,7 @@ test_replay(void)
 	restart();
 	const struct grant_command *again = fake_service_give(&fake, "p", "s1", "k", 10);
 
-	expect_trace("view begin view lock save rollback begin view lock find rollback view confirm");
+	expect_trace("view begin lock save rollback begin lock find rollback confirm");
 	CU_ASSERT_EQUAL(again->write.err, ERR_OK);
 	CU_ASSERT_TRUE(again->write.replayed);
 	CU_ASSERT_EQUAL(memcmp(&again->row.id, &first, sizeof(first)), 0);
@@ -201,7 +202,7 @@ test_players_and_seasons_share_a_transaction(void)
 	};
 
 	fake_service_run(&fake);
-	expect_trace("view begin view lock save fence commit view confirm");
+	expect_trace("view begin lock save fence commit confirm");
 	for (size_t i = 0; i < COUNT_OF(grants); i++)
 		CU_ASSERT_EQUAL(grants[i]->write.err, ERR_OK);
 	expect_player("p", "s1", 40, 1);
@@ -253,7 +254,7 @@ test_nothing_to_commit_is_rolled_back(void)
 {
 	open_fake(true);
 	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "over", "k", 10)->write.err, ERR_SEASON_NOT_ACTIVE);
-	expect_trace("view document begin view lock rollback begin view lock find rollback view confirm");
+	expect_trace("view document begin lock rollback begin lock find rollback confirm");
 	CU_ASSERT_EQUAL(fake.store.player_count, 0);
 	close_fake();
 }
@@ -279,9 +280,9 @@ test_retry_at_each_store_call(void)
 		const char *before;
 	} cases[] = {
 		{CALL_BEGIN, "view begin "},
-		{CALL_LOCK, "view begin view lock rollback "},
-		{CALL_SAVE, "view begin view lock save rollback "},
-		{CALL_COMMIT, "view begin view lock save fence commit "},
+		{CALL_LOCK, "view begin lock rollback "},
+		{CALL_SAVE, "view begin lock save rollback "},
+		{CALL_COMMIT, "view begin lock save fence commit "},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -293,7 +294,7 @@ test_retry_at_each_store_call(void)
 		fake.faults.fault = FAULT_RETRY;
 		const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 10);
 
-		snprintf(trace, sizeof(trace), "%sbegin view lock save fence commit view confirm", cases[i].before);
+		snprintf(trace, sizeof(trace), "%sbegin lock save fence commit confirm", cases[i].before);
 		expect_trace(trace);
 		CU_ASSERT(grant->write.err == ERR_OK && !grant->write.replayed && grant->row.revision == 1);
 		expect_player("p", "s1", 10, 1);
@@ -310,8 +311,8 @@ test_retry_of_a_replay(void)
 	fake.faults.only = CALL_FIND;
 	fake.faults.fault = FAULT_RETRY;
 	CU_ASSERT_TRUE(fake_service_give(&fake, "warm", "s1", "w", 1)->write.replayed);
-	expect_trace("view begin view lock save rollback begin view lock find rollback begin view lock find rollback "
-		     "view confirm");
+	expect_trace("view begin lock save rollback begin lock find rollback begin lock find rollback "
+		     "confirm");
 	close_fake();
 }
 
@@ -376,8 +377,8 @@ test_outcome_unknown(void)
 		enum fake_fault fault;
 		const char *rest;
 	} cases[] = {
-		{FAULT_COMMITTED, "begin view lock find rollback view confirm"},
-		{FAULT_VANISHED, "begin view lock find save fence commit view confirm"},
+		{FAULT_COMMITTED, "begin lock find rollback confirm"},
+		{FAULT_VANISHED, "begin lock find save fence commit confirm"},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -389,7 +390,7 @@ test_outcome_unknown(void)
 		fake.faults.fault = cases[i].fault;
 		const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 10);
 
-		snprintf(trace, sizeof(trace), "view begin view lock save fence commit %s", cases[i].rest);
+		snprintf(trace, sizeof(trace), "view begin lock save fence commit %s", cases[i].rest);
 		expect_trace(trace);
 		/* It is this call's own grant that was found: not a replay. */
 		CU_ASSERT(grant->write.err == ERR_OK && !grant->write.replayed);
@@ -453,7 +454,7 @@ test_fence_refused(void)
 		int64_t before_ms = clock_boot_ms();
 
 		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-		expect_trace("view begin view lock save fence unfence rollback switch_off gate settle "
+		expect_trace("view begin lock save fence find_distrust unfence rollback others switch_off gate settle "
 			     "begin lock save commit");
 		CU_ASSERT_FALSE(fake.store.gate.enabled);
 		CU_ASSERT_TRUE(clock_boot_ms() - before_ms >= 550);
@@ -481,25 +482,11 @@ test_confirmation_refused(void)
 		const struct grant_command *grant = fake_service_give(&fake, "p", "s1", "k", 10);
 
 		CU_ASSERT(grant->write.err == ERR_OK && !grant->write.replayed);
-		expect_trace("view begin view lock save fence commit view confirm switch_off gate settle");
+		expect_trace("view begin lock save fence commit confirm others switch_off gate settle");
 		CU_ASSERT(!fake.store.gate.enabled && fake.store.gate.settled);
 		expect_player("p", "s1", 10, 1);
 		close_fake();
 	}
-}
-
-/* The lease is looked at again after COMMIT: a writer that slept must not confirm in a cache it may not trust. */
-static void
-test_lease_lapsed_before_confirmation(void)
-{
-	open_fake(true);
-	warm_up();
-	fake.faults.at = 7; /* the third view */
-	fake.faults.fault = FAULT_LOST;
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-	expect_trace("view begin view lock save fence commit view switch_off gate settle");
-	CU_ASSERT_TRUE(fake.faults.struck);
-	close_fake();
 }
 
 /* Committed, but neither confirmed nor the cache turned off: this must not be called a success. The repeat is a replay.
@@ -540,55 +527,9 @@ test_gate_not_settled(void)
 	int64_t before_ms = clock_boot_ms();
 
 	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-	expect_trace("view begin rollback gate settle begin view lock save fence commit view confirm");
+	expect_trace("view begin rollback gate settle begin lock save fence commit confirm");
 	CU_ASSERT_TRUE(clock_boot_ms() - before_ms >= 550);
 	CU_ASSERT_PTR_NOT_NULL(fake_cache_entry(&fake.cache, 3, STR("p"), "s1"));
-	close_fake();
-}
-
-/* The cache is on and settled, but this host's lease is only just due. */
-static void
-test_no_lease_at_first(void)
-{
-	open_fake(true);
-	fake.cache.frozen_until_boot_ms = clock_boot_ms() + 100;
-	int64_t before_ms = clock_boot_ms();
-
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 0);
-	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 1);
-	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_CONFIRM), 1);
-	CU_ASSERT_TRUE(clock_boot_ms() - before_ms < 250);
-	expect_cached("p", "s1", 'V', 1);
-	close_fake();
-}
-
-/* It never comes: off, for everybody. */
-static void
-test_no_lease_ever(void)
-{
-	open_fake(true);
-	fake.cache.frozen_until_boot_ms = INT64_MAX;
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 1);
-	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 0);
-	CU_ASSERT_FALSE(fake.store.gate.enabled);
-	close_fake();
-}
-
-/* A lease of the epoch before is none for this one. */
-static void
-test_lease_of_another_epoch(void)
-{
-	open_fake(true);
-	warm_up();
-	fake_store_set_gate(&fake.store, 3, true, fake_run_id);
-	fake_store_settle(&fake.store);
-	fake.cache.frozen_until_boot_ms = INT64_MAX;
-	fake.cache.lease_until_boot_ms = INT64_MAX;
-	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 0);
-	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 1);
 	close_fake();
 }
 
@@ -598,7 +539,8 @@ test_other_redis(void)
 	open_fake(true);
 	fake.cache.run_id[0] = 'f';
 	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-	expect_trace("view document begin view rollback reaches switch_off gate settle begin lock save commit");
+	expect_trace("view document begin lock save fence find_distrust unfence rollback others switch_off gate settle "
+		     "begin lock save commit");
 	close_fake();
 }
 
@@ -614,15 +556,135 @@ test_other_database(void)
 	close_fake();
 }
 
-/* Hits that are served without the database's word are no ground for a writer. */
+/* A writer needs no lease: the gate's epoch stays as it is until COMMIT, and its Redis is the one that it names. */
 static void
-test_unconfirmed_lease_is_none(void)
+test_no_lease_needed(void)
 {
 	open_fake(true);
-	fake.cache.unconfirmed = true;
+	warm_up();
+	fake.cache.frozen_until_boot_ms = INT64_MAX;
+	clock_sleep_ms(LEASE_MS);
 	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_FENCE), 0);
-	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_SWITCH_OFF), 1);
+	expect_trace("view begin lock save fence commit confirm");
+	expect_cached("p", "s1", 'V', 1);
+	close_fake();
+}
+
+/* Others go on with this Redis: only this player is distrusted, once, and the cache stays on for everybody else. */
+static void
+test_cut_off(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.store.others_reach_until_boot_ms = INT64_MAX;
+	fake.cache.gone = true;
+	int64_t before_ms = clock_boot_ms();
+
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
+	expect_trace("view begin lock save fence find_distrust unfence rollback others find_distrust distrust "
+		     "gate others settle_distrust begin lock save fence find_distrust commit");
+	CU_ASSERT(clock_boot_ms() - before_ms >= LEASE_DEAD_MS && clock_boot_ms() - before_ms < LEASE_DEAD_MS + 50);
+	CU_ASSERT(fake.store.gate.enabled && fake.store.gate.change == 2);
+	expect_player("p", "s1", 10, 1);
+	restart();
+	before_ms = clock_boot_ms();
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "l", 10)->write.err, ERR_OK);
+	expect_trace("view begin lock save fence find_distrust commit");
+	/* A replay is acknowledged without a wait, too. */
+	CU_ASSERT_TRUE(fake_service_give(&fake, "p", "s1", "l", 10)->write.replayed);
+	CU_ASSERT_EQUAL(clock_boot_ms(), before_ms);
+	close_fake();
+}
+
+/* Committed, and then cut off: everybody distrusts the player before this is answered. */
+static void
+test_cut_off_before_confirmation(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.store.others_reach_until_boot_ms = INT64_MAX;
+	fake.cache.confirms_fail = true;
+	int64_t before_ms = clock_boot_ms();
+
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
+	expect_trace("view begin lock save fence commit confirm others find_distrust distrust gate others "
+		     "settle_distrust");
+	CU_ASSERT_TRUE(clock_boot_ms() - before_ms >= LEASE_DEAD_MS);
+	CU_ASSERT_TRUE(fake_store_distrust(&fake.store, "p/s1")->settled);
+	CU_ASSERT_TRUE(fake.store.gate.enabled);
+	close_fake();
+}
+
+/* While it is waited for the others fall, too: one wait for all players is shorter than one for each. */
+static void
+test_cut_off_becomes_an_outage(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.store.others_reach_until_boot_ms = clock_boot_ms() + 100;
+	fake.cache.gone = true;
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
+	CU_ASSERT(!fake.store.gate.enabled && fake.store.gate.settled);
+	restart();
+	CU_ASSERT_EQUAL(fake_service_give(&fake, "q", "s1", "k", 10)->write.err, ERR_OK);
+	expect_trace("view begin lock save commit");
+	close_fake();
+}
+
+static void
+expect_relayed(enum err expected, bool there)
+{
+	struct distrust_row row = {.player = STR("p"), .season = "s1"};
+
+	fake_service_begin(&fake);
+	CU_ASSERT_EQUAL(relay_run(&fake.turn, &row, 1), expected);
+	CU_ASSERT_EQUAL(fake_store_distrust(&fake.store, "p/s1") != NULL, there);
+	CU_ASSERT_FALSE(fake.store.open);
+}
+
+/* The relay gives the player back to the cache once a fence stands there. */
+static void
+test_relay(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.store.others_reach_until_boot_ms = INT64_MAX;
+	fake.cache.gone = true;
+	fake_service_give(&fake, "p", "s1", "k", 10);
+	expect_relayed(ERR_CACHE_UNAVAILABLE, true);
+	fake.cache.gone = false;
+	fake.store.gate.same_database = false;
+	expect_relayed(ERR_OK, true);
+	fake.store.gate.same_database = true;
+	fake.store.gate.settled = false;
+	expect_relayed(ERR_OK, true);
+	fake_store_settle(&fake.store);
+	restart();
+	expect_relayed(ERR_OK, false);
+	expect_trace("view begin lock fence forget_distrust commit");
+	expect_cached("p", "s1", 'T', 1);
+	/* Without a cache nobody trusts anything, and no fence is needed. */
+	fake.cache.gone = true;
+	fake_service_give(&fake, "p", "s1", "l", 10);
+	fake_store_set_gate(&fake.store, 2, false, fake_run_id);
+	fake_store_settle(&fake.store);
+	expect_relayed(ERR_OK, false);
+	close_fake();
+}
+
+/* A player of a season that is not in the directory waits; the others do not wait with him. */
+static void
+test_relay_of_an_unknown_season(void)
+{
+	struct distrust_row rows[] = {{.player = STR("p"), .season = "gone"}, {.player = STR("p"), .season = "s1"}};
+
+	open_fake(true);
+	warm_up();
+	CU_ASSERT_EQUAL(fake.store.port.distrust(&fake.store, rows, 2), ERR_OK);
+	fake_service_begin(&fake);
+	CU_ASSERT_EQUAL(relay_run(&fake.turn, rows, 2), ERR_OK);
+	CU_ASSERT_PTR_NULL(fake_store_distrust(&fake.store, "p/s1"));
+	CU_ASSERT_PTR_NOT_NULL(fake_store_distrust(&fake.store, "p/gone"));
 	close_fake();
 }
 
@@ -731,7 +793,11 @@ check_cache(struct history *history, size_t player, size_t season)
 	const struct write_gate *gate = &fake.store.gate;
 	const struct fake_entry *entry =
 		fake_cache_entry(&fake.cache, gate->epoch, str_from(players[player]), seasons[season]);
+	char key[16];
 
+	snprintf(key, sizeof(key), "%s/%s", players[player], seasons[season]);
+	if (fake_store_distrust(&fake.store, key))
+		return;
 	if (gate->enabled && entry && entry->kind != 'L' && entry->revision < history->acknowledged[player][season])
 		fake_broken(&fake.faults, "%c%llu is left where %llu was acknowledged", entry->kind,
 			    (unsigned long long)entry->revision,
@@ -748,7 +814,20 @@ acknowledge(struct history *history, const struct asked *asked)
 				history->acknowledged[p][s] = asked->command->row.revision;
 }
 
-/* What happens between turns: evictions, Redis or the steward away, a new epoch. */
+/* Whatever is distrusted, or some of it, by a host that may reach Redis or not. */
+static void
+random_relay(uint64_t *random)
+{
+	struct distrust_row rows[COUNT_OF(players)];
+
+	for (size_t i = 0; i < COUNT_OF(players); i++)
+		rows[i] = (struct distrust_row){.player = str_from(players[i]),
+						.season = seasons[random_below(random, 2)]};
+	fake_service_begin(&fake);
+	relay_run(&fake.turn, rows, 1 + random_below(random, COUNT_OF(rows)));
+}
+
+/* What happens between turns: evictions, Redis or the steward away, other hosts that reach it, a relay, a new epoch. */
 static void
 random_event(struct history *history)
 {
@@ -758,6 +837,10 @@ random_event(struct history *history)
 	fake.cache.gone = random_below(random, 12) == 0;
 	fake.cache.frozen_until_boot_ms =
 		random_below(random, 10) == 0 ? clock_boot_ms() + (int64_t)random_below(random, 900) : 0;
+	fake.store.others_reach_until_boot_ms =
+		clock_boot_ms() + (random_below(random, 3) ? (int64_t)random_below(random, 3000) : 0);
+	if (random_below(random, 4) == 0)
+		random_relay(random);
 	if (random_below(random, 3) == 0)
 		fake_cache_evict(&fake.cache, random_next(random));
 	clock_sleep_ms((int64_t)random_below(random, 300));
@@ -929,15 +1012,16 @@ main(void)
 		{"an unreadable season fails alone", test_unreadable_season_fails_alone},
 		{"fence refused: the cache goes off first", test_fence_refused},
 		{"confirmation refused: the cache goes off before the answer", test_confirmation_refused},
-		{"lease lapsed before the confirmation", test_lease_lapsed_before_confirmation},
 		{"never answered unconfirmed", test_never_answered_unconfirmed},
 		{"cache_control not settled", test_gate_not_settled},
-		{"no lease at first", test_no_lease_at_first},
-		{"no lease ever", test_no_lease_ever},
-		{"a lease of another epoch", test_lease_of_another_epoch},
 		{"another Redis", test_other_redis},
 		{"another database", test_other_database},
-		{"an unconfirmed lease is none for a writer", test_unconfirmed_lease_is_none},
+		{"a writer needs no lease", test_no_lease_needed},
+		{"cut off: the player is distrusted", test_cut_off},
+		{"cut off before the confirmation", test_cut_off_before_confirmation},
+		{"cut off, and then all are", test_cut_off_becomes_an_outage},
+		{"the relay", test_relay},
+		{"the relay and a season that is not known", test_relay_of_an_unknown_season},
 		{"every fault at every call of random histories", test_every_fault_at_every_call},
 		{"storms of faults", test_storms},
 		CU_TEST_INFO_NULL,

@@ -1321,6 +1321,116 @@ test_backlog(void)
 	CU_ASSERT(backlog.oldest_pending_ms > INT64_C(1000000000));
 }
 
+static void
+expect_distrust(struct distrust_row *wanted, bool there, bool settled)
+{
+	CU_ASSERT_EQUAL(port->find_distrust(port->self, wanted, 1), ERR_OK);
+	CU_ASSERT(wanted->there == there && wanted->settled == settled);
+}
+
+/* A row is what it was made as until it is forgotten; who settles it must mean this very one. */
+static void
+test_distrust(void)
+{
+	struct distrust_row rows[] = {{.player = STR("p1"), .season = "s1", .id = uuid_new(1)},
+				      {.player = STR("p1"), .season = "s2", .id = uuid_new(1)}};
+	struct distrust_row again[] = {rows[0]};
+	struct distrust_row none = {.player = STR("p1"), .season = "s3"};
+
+	mariadb_server_run(&server, "DELETE FROM cache_distrust");
+	expect_distrust(&none, false, false);
+	again[0].id = uuid_new(2);
+	CU_ASSERT_EQUAL(port->distrust(port->self, rows, 2), ERR_OK);
+	CU_ASSERT_EQUAL(port->distrust(port->self, again, 1), ERR_OK); /* there is one already */
+	CU_ASSERT_EQUAL(port->settle_distrust(port->self, again, 1), ERR_OK);
+	expect_distrust(&again[0], true, false);
+	CU_ASSERT_EQUAL(memcmp(&again[0].id, &rows[0].id, sizeof(again[0].id)), 0);
+	CU_ASSERT_EQUAL(port->settle_distrust(port->self, rows, 2), ERR_OK);
+	expect_distrust(&rows[0], true, true);
+	expect_distrust(&rows[1], true, true);
+	expect_distrust(&none, false, false);
+}
+
+/* In the transaction that forgets it, and in no other before it commits. */
+static void
+test_forget_distrust(void)
+{
+	struct distrust_row wanted = {.player = STR("p1"), .season = "s1", .id = uuid_new(1)};
+	struct distrust_row *page;
+	size_t count;
+
+	clear_tables();
+	mariadb_server_run(&server, "DELETE FROM cache_distrust");
+	CU_ASSERT_EQUAL(port->distrust(port->self, &wanted, 1), ERR_OK);
+	CU_ASSERT_EQUAL(store_distrust_page(store, 60000, 10, &arena, &page, &count), ERR_OK);
+	CU_ASSERT_EQUAL(count, 0);
+	CU_ASSERT_EQUAL(store_distrust_page(store, 0, 10, &arena, &page, &count), ERR_OK);
+	CU_ASSERT_EQUAL_FATAL(count, 1);
+	CU_ASSERT(says(page[0].player, "p1") && strcmp(page[0].season, "s1") == 0);
+	lock("p1");
+	CU_ASSERT_EQUAL(port->forget_distrust(port->self, &wanted, 1), ERR_OK);
+	expect_distrust(&wanted, false, false);
+	CU_ASSERT_EQUAL(mariadb_server_number(&server, "SELECT COUNT(*) FROM cache_distrust"), 1);
+	port->rollback(port->self);
+	expect_distrust(&wanted, true, false);
+	lock("p1");
+	CU_ASSERT_EQUAL(port->forget_distrust(port->self, &wanted, 1), ERR_OK);
+	CU_ASSERT_EQUAL(port->commit(port->self), ERR_OK);
+	expect_distrust(&wanted, false, false);
+}
+
+/* The steward's one question: it names all, or says that there are too many. */
+static void
+test_control(void)
+{
+	static struct store_control control;
+
+	mariadb_server_run(&server, "DELETE FROM cache_distrust");
+	CU_ASSERT_EQUAL(store_control_read(store, &control), ERR_OK);
+	CU_ASSERT(control.distrusted_count == 0 && control.directory_version != 0 && control.gate.epoch != 0);
+	mariadb_server_run(
+		&server, "INSERT INTO cache_distrust SELECT CONCAT('p', seq), 's1', x'00', TRUE, 0 FROM seq_1_to_1000");
+	CU_ASSERT_EQUAL(store_control_read(store, &control), ERR_OK);
+	CU_ASSERT_EQUAL(control.distrusted_count, 1000);
+	for (uint32_t i = 0; i < control.distrusted_count; i++)
+		CU_ASSERT(control.distrusted[i].player[0] == 'p' && strcmp(control.distrusted[i].season, "s1") == 0);
+	mariadb_server_run(&server, "INSERT INTO cache_distrust VALUES ('q', 's1', x'00', TRUE, 0)");
+	CU_ASSERT_EQUAL(store_control_read(store, &control), ERR_OK);
+	CU_ASSERT_TRUE(control.distrusted_count > DISTRUSTED_MAX);
+	mariadb_server_run(&server, "DELETE FROM cache_distrust");
+}
+
+static void
+expect_reached(const struct uuid *asking, const char *run_id, bool expected)
+{
+	bool reach = !expected;
+
+	CU_ASSERT_EQUAL(port->others_reach(port->self, asking, run_id, &reach), ERR_OK);
+	CU_ASSERT_EQUAL(reach, expected);
+}
+
+static void
+test_hosts(void)
+{
+	struct uuid hosts[] = {uuid_new(1), uuid_new(1)};
+
+	expect_reached(&hosts[0], "aa", false);
+	CU_ASSERT_EQUAL(store_say_host(store, &hosts[0], "aa"), ERR_OK);
+	expect_reached(&hosts[0], "aa", false); /* itself is no other */
+	expect_reached(&hosts[1], "aa", true);
+	expect_reached(&hosts[1], "bb", false);
+	CU_ASSERT_EQUAL(store_say_host(store, &hosts[0], ""), ERR_OK);
+	expect_reached(&hosts[1], "aa", false);
+	CU_ASSERT_EQUAL(store_say_host(store, &hosts[0], "aa"), ERR_OK);
+	mariadb_server_run(&server, "UPDATE cache_host SET seen_at_ms = seen_at_ms - 4000");
+	expect_reached(&hosts[1], "aa", false); /* what it said is too old */
+	CU_ASSERT_EQUAL(store_forget_hosts(store), ERR_OK);
+	CU_ASSERT_EQUAL(mariadb_server_number(&server, "SELECT COUNT(*) FROM cache_host"), 1);
+	mariadb_server_run(&server, "UPDATE cache_host SET seen_at_ms = seen_at_ms - 3600000");
+	CU_ASSERT_EQUAL(store_forget_hosts(store), ERR_OK);
+	CU_ASSERT_EQUAL(mariadb_server_number(&server, "SELECT COUNT(*) FROM cache_host"), 0);
+}
+
 /* A transaction whose connection is lost is over: a read must not open another one on which its save would pass. */
 static void
 test_lost_inside(void)
@@ -1370,6 +1480,10 @@ main(void)
 		{"a chore is held by one", test_chore},
 		{"the players of a season", test_season_players},
 		{"the backlog", test_backlog},
+		{"distrust of a player", test_distrust},
+		{"distrust is forgotten in a transaction", test_forget_distrust},
+		{"what the steward asks", test_control},
+		{"who reaches which Redis", test_hosts},
 		{"a connection lost inside a transaction", test_lost_inside},
 		CU_TEST_INFO_NULL,
 	};

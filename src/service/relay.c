@@ -1,0 +1,121 @@
+/* The relay: see relay.h. */
+#include "service/relay.h"
+
+#include <stdlib.h>
+
+#include "base/metrics.h"
+#include "base/mutant.h"
+
+struct relay {
+	struct turn *turn;
+	struct distrust_row *rows; /* sorted as rows are locked */
+	struct progress_row *progress;
+	struct cache_write *writes;
+	size_t count;
+	struct write_gate gate;
+};
+
+static int
+compare_rows(const void *a, const void *b)
+{
+	const struct distrust_row *x = a;
+	const struct distrust_row *y = b;
+	int order = strcmp(x->season, y->season);
+
+	return order ? order : str_compare(x->player, y->player);
+}
+
+/* Those of seasons that are known here, in the order of locking. */
+static enum err
+choose(struct relay *relay, const struct distrust_row rows[], size_t count)
+{
+	struct arena *arena = relay->turn->arena;
+
+	relay->rows = ARENA_ARRAY(arena, count, struct distrust_row);
+	relay->progress = ARENA_ARRAY(arena, count, struct progress_row);
+	relay->writes = ARENA_ARRAY(arena, count, struct cache_write);
+	memcpy(relay->rows, rows, count * sizeof(rows[0]));
+	qsort(relay->rows, count, sizeof(rows[0]), compare_rows);
+	for (size_t i = 0; i < count; i++) {
+		const struct season_entry *season;
+		enum err err = turn_season(relay->turn, str_from(relay->rows[i].season), &season);
+
+		if (err == ERR_SEASON_NOT_FOUND)
+			continue;
+		if (err != ERR_OK)
+			return err;
+		relay->rows[relay->count] = relay->rows[i];
+		relay->progress[relay->count].player = relay->rows[i].player;
+		relay->progress[relay->count++].season = season;
+	}
+	return ERR_OK;
+}
+
+static enum err
+lock(struct relay *relay)
+{
+	const struct store_port *store = relay->turn->service->rooms.store;
+	struct progress_row **pointers = ARENA_ARRAY(relay->turn->arena, relay->count, struct progress_row *);
+
+	for (size_t i = 0; i < relay->count; i++)
+		pointers[i] = &relay->progress[i];
+	return store->lock(store->self, pointers, relay->count, relay->turn->arena);
+}
+
+/* What is in the cache from before the database's revision becomes a fence. */
+static enum err
+fence(struct relay *relay)
+{
+	const struct cache_port *cache = relay->turn->service->rooms.cache;
+	struct cache_write **pointers = ARENA_ARRAY(relay->turn->arena, relay->count, struct cache_write *);
+
+	for (size_t i = 0; i < relay->count; i++) {
+		relay->writes[i] = (struct cache_write){
+			.player = relay->rows[i].player,
+			.season = relay->rows[i].season,
+			.changed = true,
+			.revision = relay->progress[i].revision,
+		};
+		pointers[i] = &relay->writes[i];
+	}
+	if (mutant(MUTANT_RELAY_BLIND))
+		return ERR_OK;
+	return cache->fence(cache->self, &relay->gate, pointers, relay->count);
+}
+
+/* Within the transaction; it is rolled back where this fails. */
+static enum err
+relay_all(struct relay *relay)
+{
+	const struct store_port *store = relay->turn->service->rooms.store;
+	enum err err;
+
+	if (!relay->gate.settled || (relay->gate.enabled && !relay->gate.same_database))
+		return ERR_CACHE_OFF_PENDING;
+	err = lock(relay);
+	if (err == ERR_OK && relay->gate.enabled)
+		err = fence(relay);
+	if (err == ERR_OK)
+		err = store->forget_distrust(store->self, relay->rows, relay->count);
+	return err == ERR_OK ? store->commit(store->self) : err;
+}
+
+enum err
+relay_run(struct turn *turn, const struct distrust_row rows[], size_t count)
+{
+	const struct store_port *store = turn->service->rooms.store;
+	struct relay relay = {.turn = turn};
+	enum err err = choose(&relay, rows, count);
+
+	if (err != ERR_OK || relay.count == 0)
+		return err;
+	err = store->begin(store->self, &relay.gate);
+	if (err != ERR_OK)
+		return err;
+	err = relay_all(&relay);
+	if (err == ERR_OK)
+		metrics_add(METRIC_CACHE_RELAYED, relay.count);
+	else
+		store->rollback(store->self);
+	return err == ERR_CACHE_OFF_PENDING ? ERR_OK : err;
+}
