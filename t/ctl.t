@@ -75,6 +75,7 @@ my %never = (
     claim_until => '2040-04-01T00:00:00Z',
 );
 
+my $stamp = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/;
 my @commands = ('migrate', 'season validate', 'season import', 'season publish', 'season show', 'season list', 'key generate', 'token',
     'audit verify', 'player verify');
 
@@ -222,8 +223,14 @@ subtest 'from file to force' => sub {
     is((ctl(qw(season import), spew("$scratch/bad.json", $odd =~ s/"tiers"/"teirs"/r)))[0], 1, 'a bad one');
     is(sha256_hex((ctl(qw(season show --draft next)))[1]), sha256_hex($odd), 'does not');
 
-    ($status, $out, $err) = ctl(qw(season publish next));
-    is([$status, $out, $err], [0, "season next: revision 1 is in force\n", ''], 'publish');
+    for my $seconds (qw(x 1s 61 -1), '') {
+        ($status, $out, $err) = ctl(qw(season publish next --in), $seconds);
+        is([$status, $out], [1, ''], "publish in '$seconds'");
+        like($err, qr/^battlepassctl: season publish: --in \Q$seconds\E: expected 0 to 60 seconds$/m, 'told');
+    }
+    ($status, $out, $err) = ctl(qw(season publish next --in 0));
+    is([$status, $err], [0, ''], 'publish');
+    like($out, qr/^season next: revision 1 is in force from $stamp\n\z/, 'told');
     is(sha256_hex((ctl(qw(season show next)))[1]), sha256_hex($odd), 'in force, byte for byte');
     is((ctl(qw(season show next --draft)))[0], 1, 'and no draft any more');
     is((ctl(qw(season publish next)))[0], 1, 'which cannot be published again');
@@ -234,11 +241,23 @@ subtest 'from file to force' => sub {
     is((ctl(qw(season import), $second))[0], 0, 'the next draft');
     is(sha256_hex((ctl(qw(season show next)))[1]), sha256_hex($odd), 'while it waits, the other is in force');
     like((ctl(qw(season list)))[1], qr/^next\tpublished\trevision 1\t.*03-01T00:00:00\.000Z\tdraft waiting$/m, 'and listed');
-    ($status, $out) = ctl(qw(season publish next));
-    is([$status, $out], [0, "season next: revision 2 is in force\n"], 'publish again');
-    is((ctl(qw(season show next)))[1], slurp($second), 'it is in force');
-    like((ctl(qw(season list)))[1], qr/^next\tpublished\trevision 2\t.*03-05T00:00:00\.000Z$/m, 'listed');
-    is($s->db->selectcol_arrayref("SELECT revision FROM season_document WHERE season_id = 'next' ORDER BY 1"), [1, 2], 'both are kept');
+    ($status, $out, $err) = ctl(qw(season publish next));
+    is([$status, $err], [0, ''], 'publish again');
+    like($out, qr/^season next: revision 2 is in force from $stamp\n\z/, 'told');
+    is((ctl(qw(season show next)))[1], slurp($second), 'it is the last');
+    my $from = $out =~ s/.* from //r =~ s/\n//r;
+    like((ctl(qw(season list)))[1], qr/^next\tpublished\trevision 1\t.*03-01T00:00:00\.000Z\trevision 2 from \Q$from\E$/m,
+        'but not in force yet');
+
+    # Another one right after it waits until it is.
+    is((ctl(qw(season import), season_file(season => 'next', %never, ends_at => '2040-03-07T00:00:00Z')))[0], 0, 'a third draft');
+    ($status, $out, $err) = ctl(qw(season publish next --in 0));
+    is($status, 0, 'published right after it');
+    like($err, qr/^season next: revision 2 takes force first, in \d+ ms$/m, 'told');
+    my $third_from = $out =~ s/.* from //r =~ s/\n//r;
+    ok($third_from gt $from, 'later than the one before') or diag "$third_from, $from";
+    like((ctl(qw(season list)))[1], qr/^next\tpublished\trevision 3\t.*03-07T00:00:00\.000Z$/m, 'in force at once');
+    is($s->db->selectcol_arrayref("SELECT revision FROM season_document WHERE season_id = 'next' ORDER BY 1"), [1, 2, 3], 'all are kept');
     my %viewer = $s->as(viewer => 'viewer-1');
     my $answer;
     ok($s->wait_until(2, sub { $answer = $s->get('/v1/seasons/next', \%viewer); $answer->{status} == 200 }), 'the service knows it')

@@ -44,6 +44,7 @@
 	X(IDEMPOTENCY_KEY_REUSED, "idempotency_key_reused", "this idempotency key was used with another request")      \
 	X(SEASON_INVALID, "season_invalid", "the season has faults")                                                   \
 	X(REVISION_CHANGED, "revision_changed", "it was changed meanwhile: read it again")                             \
+	X(SEASON_SWITCH_PENDING, "season_switch_pending", "the revision before is not in force yet")                   \
 	X(INTERNAL, "internal", "something went wrong on our side")                                                    \
 	X(STORE_UNAVAILABLE, "store_unavailable", "the database cannot answer now: try again")                         \
 	X(OVERLOADED, "overloaded", "too much to do at the moment: try again")                                         \

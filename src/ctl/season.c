@@ -11,7 +11,7 @@
 #include "document/season_document.h"
 #include "store/store.h"
 
-enum { SEASON_FILE_MAX = 8 << 20 };
+enum { SEASON_FILE_MAX = 8 << 20, LEAD_S_MAX = 60 };
 
 static int
 fail_store(struct store *store, const char *doing, enum err err)
@@ -91,12 +91,26 @@ ctl_season_import(struct ctl *ctl, int argc, char **argv)
 	return EXIT_SUCCESS;
 }
 
-static int
-publish(struct ctl *ctl, struct store *store, const char *id)
+/* Revisions take force one after the other: one that is not in force yet is waited for. */
+static enum err
+publish_in_turn(struct store *store, struct season_publication *publication)
 {
-	struct str document;
-	uint64_t revision;
-	enum err err = store_season_document(store, id, 0, &ctl->arena, &document);
+	enum err err;
+
+	while ((err = store_season_publish(store, publication)) == ERR_SEASON_SWITCH_PENDING) {
+		fprintf(stderr, "season %s: revision %llu takes force first, in %lld ms\n", publication->season,
+			(unsigned long long)publication->revision - 1, (long long)publication->wait_ms);
+		clock_sleep_ms(publication->wait_ms);
+	}
+	return err;
+}
+
+static int
+publish(struct ctl *ctl, struct store *store, const char *id, int64_t lead_ms)
+{
+	struct season_publication publication = {.season = id, .lead_ms = lead_ms};
+	char in_force_at[CLOCK_TEXT_SIZE];
+	enum err err = store_season_document(store, id, 0, &ctl->arena, &publication.document);
 
 	if (err == ERR_SEASON_NOT_FOUND) {
 		store_free(store);
@@ -105,32 +119,57 @@ publish(struct ctl *ctl, struct store *store, const char *id)
 	if (err != ERR_OK)
 		return fail_store(store, "season publish", err);
 
-	struct season *season = parse(ctl, id, document);
+	struct season *season = parse(ctl, id, publication.document);
 
 	if (!season) {
 		store_free(store);
 		return EXIT_FAILURE;
 	}
-	err = store_season_publish(store, id, document, &season->times, clock_unix_ms(), &revision);
+	publication.times = season->times;
 	season_free(season);
+	err = publish_in_turn(store, &publication);
 	if (err != ERR_OK)
 		return fail_store(store, "season publish", err);
-	printf("season %s: revision %llu is in force\n", id, (unsigned long long)revision);
+	clock_format(in_force_at, publication.in_force_at_ms);
+	printf("season %s: revision %llu is in force from %s\n", id, (unsigned long long)publication.revision,
+	       in_force_at);
 	store_free(store);
 	return EXIT_SUCCESS;
+}
+
+static bool
+parse_lead(const char *text, int64_t *ret_lead_ms)
+{
+	char *end;
+	long seconds = strtol(text, &end, 10);
+
+	if (end == text || *end || seconds < 0 || seconds > LEAD_S_MAX)
+		return false;
+	*ret_lead_ms = seconds * 1000;
+	return true;
 }
 
 int
 ctl_season_publish(struct ctl *ctl, int argc, char **argv)
 {
-	if (argc != 2)
+	static const struct option long_options[] = {{"in", required_argument, NULL, 'i'}, {NULL, 0, NULL, 0}};
+	int64_t lead_ms = SEASON_SWITCH_LEAD_MS;
+	int option;
+
+	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+		if (option != 'i')
+			return EXIT_FAILURE;
+		if (!parse_lead(optarg, &lead_ms))
+			return ctl_fail("season publish: --in %s: expected 0 to %d seconds", optarg, LEAD_S_MAX);
+	}
+	if (optind != argc - 1)
 		return ctl_fail("season publish: expected one ID");
 	if (!ctl_conf(ctl))
 		return EXIT_FAILURE;
-	return publish(ctl, store_new(ctl->conf, STORE_REPLY_S), argv[1]);
+	return publish(ctl, store_new(ctl->conf, STORE_REPLY_S), argv[optind], lead_ms);
 }
 
-/* The revision in force; 0 if the season was never published, or is not there. */
+/* The revision published last; 0 if the season was never published, or is not there. */
 static enum err
 revision_of(struct ctl *ctl, struct store *store, const char *id, uint64_t *ret_revision)
 {
@@ -184,6 +223,26 @@ ctl_season_show(struct ctl *ctl, int argc, char **argv)
 	return EXIT_SUCCESS;
 }
 
+static void
+list_one(const struct season_head *head, int64_t now_ms)
+{
+	bool waits = head->in_force_at_ms > now_ms;
+	uint64_t revision = waits ? head->previous_revision : head->revision;
+	const struct season_times *times = waits && revision ? &head->previous_times : &head->times;
+	char texts[3][CLOCK_TEXT_SIZE];
+
+	clock_format(texts[0], times->starts_at_ms);
+	clock_format(texts[1], times->ends_at_ms);
+	printf("%s\t%s\trevision %llu\t%s to %s", head->season,
+	       season_state_name(season_state_at(head->stored_state, times, now_ms)), (unsigned long long)revision,
+	       texts[0], texts[1]);
+	if (waits) {
+		clock_format(texts[2], head->in_force_at_ms);
+		printf("\trevision %llu from %s", (unsigned long long)head->revision, texts[2]);
+	}
+	puts(head->has_draft ? "\tdraft waiting" : "");
+}
+
 int
 ctl_season_list(struct ctl *ctl, int argc, char **argv)
 {
@@ -201,17 +260,8 @@ ctl_season_list(struct ctl *ctl, int argc, char **argv)
 
 	if (err != ERR_OK)
 		return fail_store(store, "season list", err);
-	for (size_t i = 0; i < count; i++) {
-		char starts[CLOCK_TEXT_SIZE];
-		char ends[CLOCK_TEXT_SIZE];
-
-		clock_format(starts, heads[i].times.starts_at_ms);
-		clock_format(ends, heads[i].times.ends_at_ms);
-		printf("%s\t%s\trevision %llu\t%s to %s%s\n", heads[i].season,
-		       season_state_name(season_state_at(heads[i].stored_state, &heads[i].times, now_ms)),
-		       (unsigned long long)heads[i].revision, starts, ends,
-		       heads[i].has_draft ? "\tdraft waiting" : "");
-	}
+	for (size_t i = 0; i < count; i++)
+		list_one(&heads[i], now_ms);
 	store_free(store);
 	return EXIT_SUCCESS;
 }

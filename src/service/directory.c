@@ -1,6 +1,8 @@
 /* The directory of seasons: see directory.h. */
 #include "service/directory.h"
 
+#include <stdlib.h>
+
 void
 directory_publish(struct directory *directory, const struct directory_content *content)
 {
@@ -22,6 +24,54 @@ directory_refresh(const struct directory *directory, struct directory_content *c
 		return false;
 	*copy = fresh;
 	return true;
+}
+
+/* The entry as it is at now_ms; ret_seasons counts at moments between which the entry does not change. */
+static struct season_entry
+entry_at(const struct season_entry *entry, int64_t now_ms, struct directory_content *ret_seasons)
+{
+	const struct season_switch *next = &entry->next;
+	struct season_entry now = *entry;
+
+	if (next->revision && next->at_ms <= now_ms) {
+		now.revision = next->revision;
+		now.times = next->times;
+		now.next = (struct season_switch){0};
+		if (next->at_ms > ret_seasons->from_ms)
+			ret_seasons->from_ms = next->at_ms;
+	} else if (next->revision && next->at_ms < ret_seasons->until_ms) {
+		ret_seasons->until_ms = next->at_ms;
+	}
+	return now;
+}
+
+static int
+newest_first(const void *a, const void *b)
+{
+	const struct season_entry *x = a;
+	const struct season_entry *y = b;
+
+	if (x->times.starts_at_ms != y->times.starts_at_ms)
+		return x->times.starts_at_ms > y->times.starts_at_ms ? -1 : 1;
+	return strcmp(x->id, y->id);
+}
+
+void
+directory_resolve(const struct directory_content *published, int64_t now_ms, struct directory_content *seasons)
+{
+	if (seasons->version == published->version && now_ms >= seasons->from_ms && now_ms < seasons->until_ms)
+		return;
+	seasons->version = published->version;
+	seasons->from_ms = INT64_MIN;
+	seasons->until_ms = INT64_MAX;
+	seasons->count = 0;
+	for (uint32_t i = 0; i < published->count; i++) {
+		struct season_entry *place = &seasons->seasons[seasons->count];
+
+		*place = entry_at(&published->seasons[i], now_ms, seasons);
+		seasons->count += place->revision != 0;
+	}
+	qsort(seasons->seasons, seasons->count, sizeof(seasons->seasons[0]), newest_first);
 }
 
 const struct season_entry *

@@ -25,10 +25,11 @@ service_release(struct service *service)
 }
 
 static void
-refresh_directory(struct service *service)
+refresh_directory(struct service *service, int64_t now_ms)
 {
-	if (!directory_refresh(service->rooms.directory, &service->seasons))
+	if (!directory_refresh(service->rooms.directory, &service->published))
 		log_warning("the season directory is being written for too long: the last copy is used on");
+	directory_resolve(&service->published, now_ms, &service->seasons);
 }
 
 void
@@ -44,7 +45,7 @@ turn_begin(struct turn *turn, struct service *service, struct arena *arena, int6
 	turn->last_read = &turn->reads;
 	turn->last_write = &turn->writes;
 	book_begin_turn(service->book);
-	refresh_directory(service);
+	refresh_directory(service, now_ms);
 	turn->view = cache->view(cache->self);
 }
 
@@ -134,7 +135,7 @@ renew(struct turn *turn)
 
 	turn->now_ms = turn->boot_epoch_ms + clock_boot_ms();
 	book_begin_turn(service->book);
-	refresh_directory(service);
+	refresh_directory(service, turn->now_ms);
 	for (struct turn_entry *each = turn->entries; each; each = each->next) {
 		const struct season_entry *entry = directory_find(&service->seasons, str_from(each->entry.id));
 

@@ -32,8 +32,9 @@ struct service_limits {
 struct service {
 	struct service_rooms rooms;
 	struct service_limits limits;
-	struct directory_content seasons; /* this process's copy */
-	struct season_book *book;         /* definitions parsed by this process */
+	struct directory_content published; /* this process's copy */
+	struct directory_content seasons;   /* what counts of it at the time of the turn that began last */
+	struct season_book *book;           /* definitions parsed by this process */
 };
 
 /* Creates the book. */
@@ -148,7 +149,10 @@ struct turn {
 	size_t fill_count;
 };
 
-/* Looks at the lease and the directory once; nothing of the turn outlives the arena's next reset. */
+/*
+ * Looks at the lease and the directory once: the whole turn goes by the same revision of a season. Nothing of the turn
+ * outlives the arena's next reset.
+ */
 void turn_begin(struct turn *turn, struct service *service, struct arena *arena, int64_t now_ms);
 /* The new work is zeroed but for the arguments; it is in the arena. Texts are borrowed until the turn ends. */
 struct progress_read *turn_add_read(struct turn *turn, struct str player, const struct season_entry *season);

@@ -9,6 +9,22 @@
 #include "base/log.h"
 #include "steward/lease_chore.h"
 
+static void
+tell_switches(const struct directory_content *content, int64_t now_ms)
+{
+	char at[CLOCK_TEXT_SIZE];
+
+	for (uint32_t i = 0; i < content->count; i++) {
+		const struct season_entry *entry = &content->seasons[i];
+
+		if (entry->next.revision == 0 || entry->next.at_ms <= now_ms)
+			continue;
+		clock_format(at, entry->next.at_ms);
+		log_info("season %s: revision %llu is in force from %s", entry->id,
+			 (unsigned long long)entry->next.revision, at);
+	}
+}
+
 /* Copies the directory into shared memory when its version in the database has moved. */
 static void
 directory_chore(struct store *store, uint64_t version, struct directory *directory, struct directory_content *copy)
@@ -21,6 +37,7 @@ directory_chore(struct store *store, uint64_t version, struct directory *directo
 	}
 	directory_publish(directory, copy);
 	log_info("season directory version %llu: %u seasons", (unsigned long long)version, copy->count);
+	tell_switches(copy, clock_unix_ms());
 }
 
 static void

@@ -5,19 +5,33 @@
 #define HEAD_COLUMNS                                                                                                   \
 	"season_id, revision, stored_state, starts_at_ms, purchase_closes_at_ms, ends_at_ms, claim_until_ms, "         \
 	"late_window_ms"
+#define SWITCH_COLUMNS                                                                                                 \
+	"in_force_at_ms, previous_revision, previous_starts_at_ms, previous_purchase_closes_at_ms, "                   \
+	"previous_ends_at_ms, previous_claim_until_ms, previous_late_window_ms"
+
+/* Five columns, from this one on. */
+static struct season_times
+take_times(const struct db_result *result, unsigned column)
+{
+	return (struct season_times){
+		.starts_at_ms = db_i64(result, column),
+		.purchase_closes_at_ms = db_i64(result, column + 1),
+		.ends_at_ms = db_i64(result, column + 2),
+		.claim_until_ms = db_i64(result, column + 3),
+		.late_window_ms = db_i64(result, column + 4),
+	};
+}
 
 static bool
 take_head(const struct db_result *result, struct arena *arena, struct season_head *head)
 {
 	head->season = arena_copy(arena, db_text(result, 0));
 	head->revision = db_u64(result, 1);
-	head->times = (struct season_times){
-		.starts_at_ms = db_i64(result, 3),
-		.purchase_closes_at_ms = db_i64(result, 4),
-		.ends_at_ms = db_i64(result, 5),
-		.claim_until_ms = db_i64(result, 6),
-		.late_window_ms = db_i64(result, 7),
-	};
+	head->times = take_times(result, 3);
+	head->in_force_at_ms = db_i64(result, 8);
+	head->previous_revision = db_u64(result, 9);
+	head->previous_times = take_times(result, 10);
+	head->has_draft = db_u64(result, 15) != 0;
 	if (season_state_parse(arena_copy(arena, db_text(result, 2)), &head->stored_state) &&
 	    id_valid(head->season, strlen(head->season)))
 		return true;
@@ -41,6 +55,7 @@ read_heads(struct store *store, void *argument)
 
 	buf_format(db_sql_select(store->db),
 		   HEAD_COLUMNS
+		   ", " SWITCH_COLUMNS
 		   ", EXISTS (SELECT 1 FROM season_document d WHERE d.season_id = s.season_id AND d.revision = 0)"
 		   " FROM season s ORDER BY starts_at_ms DESC, season_id LIMIT %d",
 		   HEADS_MAX);
@@ -53,10 +68,8 @@ read_heads(struct store *store, void *argument)
 	while (db_next(result)) {
 		struct season_head *head = &heads->items[heads->count];
 
-		if (take_head(result, heads->arena, head)) {
-			head->has_draft = db_u64(result, 8) != 0;
+		if (take_head(result, heads->arena, head))
 			heads->count++;
-		}
 	}
 	db_result_free(result);
 	return ERR_OK;
@@ -75,6 +88,25 @@ store_season_heads(struct store *store, struct arena *arena, struct season_head 
 	return ERR_OK;
 }
 
+/* Both revisions, if there are two: each process judges by its own time which of them counts. */
+static struct season_entry
+entry_of(const struct season_head *head)
+{
+	struct season_entry entry = {
+		.revision = head->revision,
+		.stored_state = head->stored_state,
+		.times = head->times,
+	};
+
+	if (head->in_force_at_ms) {
+		entry.revision = head->previous_revision;
+		entry.times = head->previous_times;
+		entry.next = (struct season_switch){head->revision, head->in_force_at_ms, head->times};
+	}
+	memcpy(entry.id, head->season, strlen(head->season));
+	return entry;
+}
+
 enum err
 store_directory(struct store *store, uint64_t version, struct directory_content *ret_content)
 {
@@ -88,17 +120,9 @@ store_directory(struct store *store, uint64_t version, struct directory_content 
 	ret_content->version = version;
 	ret_content->count = 0;
 	for (size_t i = 0; err == ERR_OK && i < count && ret_content->count < DIRECTORY_SEASONS_MAX; i++) {
-		struct season_entry *entry = &ret_content->seasons[ret_content->count];
-
 		if (heads[i].stored_state == SEASON_DRAFT || heads[i].stored_state == SEASON_ARCHIVED)
 			continue;
-		*entry = (struct season_entry){
-			.revision = heads[i].revision,
-			.stored_state = heads[i].stored_state,
-			.times = heads[i].times,
-		};
-		memcpy(entry->id, heads[i].season, strlen(heads[i].season));
-		ret_content->count++;
+		ret_content->seasons[ret_content->count++] = entry_of(&heads[i]);
 	}
 	arena_release(&arena);
 	return err;
@@ -199,73 +223,104 @@ store_season_import(struct store *store, const char *season, struct str document
 
 /* Locks the season's head and its draft; the draft must be what the caller has checked. */
 static enum err
-lock_draft(struct db *db, const char *season, struct str document, uint64_t *ret_revision)
+lock_draft(struct db *db, struct season_publication *publication)
 {
 	struct db_result *result;
 
-	buf_literal(db_sql(db), "SELECT s.revision, d.document FROM season s JOIN season_document d "
+	buf_literal(db_sql(db), "SELECT s.revision, s.in_force_at_ms, d.document FROM season s JOIN season_document d "
 				"ON d.season_id = s.season_id AND d.revision = 0 WHERE s.season_id = ");
-	db_quote(db, str_from(season));
+	db_quote(db, str_from(publication->season));
 	buf_literal(db_sql_more(db), " FOR UPDATE");
 
 	enum err err = db_select(db, &result);
 
 	if (err != ERR_OK)
 		return err;
-	if (!db_next(result))
+	if (!db_next(result)) {
 		err = ERR_NOT_FOUND;
-	else if (!str_equal(db_text(result, 1), document))
+	} else if (!str_equal(db_text(result, 2), publication->document)) {
 		err = ERR_REVISION_CHANGED;
-	else
-		*ret_revision = db_u64(result, 0);
+	} else {
+		publication->revision = db_u64(result, 0) + 1;
+		publication->in_force_at_ms = db_i64(result, 1);
+	}
 	db_result_free(result);
 	return err;
 }
 
+/* After the last lock that may be waited for, so that the whole lead is left. */
 static enum err
-publish_draft(struct db *db, const char *season, uint64_t revision, const struct season_times *times, int64_t now_ms)
+choose_moment(struct db *db, struct season_publication *publication)
 {
-	struct buf *sql = db_sql(db);
+	struct db_result *result;
 
-	buf_format(sql, "UPDATE season_document SET revision = %llu WHERE revision = 0 AND season_id = ",
-		   (unsigned long long)revision);
-	db_quote(db, str_from(season));
+	buf_literal(db_sql_select(db), SQL_NOW);
 
-	enum err err = db_run(db, NULL);
+	enum err err = db_select(db, &result);
 
 	if (err != ERR_OK)
 		return err;
-	sql = db_sql(db);
-	buf_format(sql,
-		   "UPDATE season SET revision = %llu, stored_state = IF(stored_state = 'draft', 'published', "
-		   "stored_state), "
-		   "starts_at_ms = %lld, purchase_closes_at_ms = %lld, ends_at_ms = %lld, claim_until_ms = %lld, "
-		   "late_window_ms = %lld, updated_at_ms = %lld WHERE season_id = ",
-		   (unsigned long long)revision, (long long)times->starts_at_ms,
-		   (long long)times->purchase_closes_at_ms, (long long)times->ends_at_ms,
-		   (long long)times->claim_until_ms, (long long)times->late_window_ms, (long long)now_ms);
-	db_quote(db, str_from(season));
-	err = db_run(db, NULL);
-	if (err != ERR_OK)
-		return err;
-	buf_literal(db_sql(db), "UPDATE season_directory SET version = version + 1 WHERE id = 1");
+
+	int64_t now_ms = db_next(result) ? db_i64(result, 0) : 0;
+
+	db_result_free(result);
+	publication->wait_ms = publication->in_force_at_ms - now_ms;
+	if (publication->wait_ms > 0)
+		return ERR_SEASON_SWITCH_PENDING;
+	publication->in_force_at_ms = now_ms + publication->lead_ms;
+	return ERR_OK;
+}
+
+static enum err
+number_draft(struct db *db, const struct season_publication *publication)
+{
+	buf_format(db_sql(db), "UPDATE season_document SET revision = %llu WHERE revision = 0 AND season_id = ",
+		   (unsigned long long)publication->revision);
+	db_quote(db, str_from(publication->season));
 	return db_run(db, NULL);
 }
 
-enum err
-store_season_publish(struct store *store, const char *season, struct str document, const struct season_times *times,
-		     int64_t now_ms, uint64_t *ret_revision)
+/* What is in force is kept beside it; columns are set from the left to the right, so that comes first. */
+static enum err
+switch_head(struct db *db, const struct season_publication *publication)
 {
-	uint64_t revision = 0;
+	const struct season_times *times = &publication->times;
+
+	buf_format(db_sql(db),
+		   "UPDATE season SET previous_revision = revision, previous_starts_at_ms = starts_at_ms, "
+		   "previous_purchase_closes_at_ms = purchase_closes_at_ms, previous_ends_at_ms = ends_at_ms, "
+		   "previous_claim_until_ms = claim_until_ms, previous_late_window_ms = late_window_ms, "
+		   "revision = %llu, stored_state = IF(stored_state = 'draft', 'published', stored_state), "
+		   "starts_at_ms = %lld, purchase_closes_at_ms = %lld, ends_at_ms = %lld, claim_until_ms = %lld, "
+		   "late_window_ms = %lld, in_force_at_ms = %lld, updated_at_ms = " SQL_NOW " WHERE season_id = ",
+		   (unsigned long long)publication->revision, (long long)times->starts_at_ms,
+		   (long long)times->purchase_closes_at_ms, (long long)times->ends_at_ms,
+		   (long long)times->claim_until_ms, (long long)times->late_window_ms,
+		   (long long)publication->in_force_at_ms);
+	db_quote(db, str_from(publication->season));
+	return db_run(db, NULL);
+}
+
+static enum err
+publish_draft(struct db *db, struct season_publication *publication)
+{
+	enum err err = lock_draft(db, publication);
+
+	if (err != ERR_OK)
+		return err;
+	buf_literal(db_sql(db), "UPDATE season_directory SET version = version + 1 WHERE id = 1");
+	if ((err = db_run(db, NULL)) != ERR_OK || (err = choose_moment(db, publication)) != ERR_OK ||
+	    (err = number_draft(db, publication)) != ERR_OK)
+		return err;
+	return switch_head(db, publication);
+}
+
+enum err
+store_season_publish(struct store *store, struct season_publication *publication)
+{
 	enum err err = db_begin(store->db);
 
 	if (err != ERR_OK)
 		return err;
-	err = lock_draft(store->db, season, document, &revision);
-	if (err == ERR_OK)
-		err = publish_draft(store->db, season, revision + 1, times, now_ms);
-	err = finish(store, err);
-	if (err == ERR_OK)
-		*ret_revision = revision + 1;
-	return err;
+	return finish(store, publish_draft(store->db, publication));
 }

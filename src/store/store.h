@@ -110,11 +110,16 @@ enum err store_directory(struct store *store, uint64_t version, struct directory
 
 struct season_head {
 	const char *season;
-	uint64_t revision; /* 0: never published */
+	uint64_t revision; /* published last; 0: never */
 	enum season_state stored_state;
 	struct season_times times;
+	int64_t in_force_at_ms;     /* when the revision takes force, or took it; 0: long ago */
+	uint64_t previous_revision; /* in force until then; 0: none */
+	struct season_times previous_times;
 	bool has_draft; /* there is a document that is not published */
 };
+
+enum { SEASON_SWITCH_LEAD_MS = 2000 }; /* 1 s for every host to see a publish, 1 s to load it */
 
 enum err store_season_heads(struct store *store, struct arena *arena, struct season_head **ret_heads,
 			    size_t *ret_count);
@@ -122,11 +127,22 @@ enum err store_season_heads(struct store *store, struct arena *arena, struct sea
 enum err store_season_import(struct store *store, const char *season, struct str document,
 			     const struct season_times *times, int64_t now_ms);
 /*
- * The draft becomes the next revision and is in force. ERR_NOT_FOUND: there is no draft (or season).
- * ERR_REVISION_CHANGED: the draft is not this document any more.
+ * The draft becomes the next revision, and is in force from lead_ms after now by the database's clock. Revisions take
+ * force one after the other: ERR_SEASON_SWITCH_PENDING: the one before is not in force yet, try again in wait_ms.
+ * ERR_NOT_FOUND: there is no draft (or season). ERR_REVISION_CHANGED: the draft is not this document any more.
  */
-enum err store_season_publish(struct store *store, const char *season, struct str document,
-			      const struct season_times *times, int64_t now_ms, uint64_t *ret_revision);
+struct season_publication {
+	const char *season;
+	struct str document; /* the draft, as it was checked */
+	struct season_times times;
+	int64_t lead_ms;
+	/* results */
+	uint64_t revision;
+	int64_t in_force_at_ms;
+	int64_t wait_ms;
+};
+
+enum err store_season_publish(struct store *store, struct season_publication *publication);
 /* The document at a revision (0: the draft). ERR_SEASON_NOT_FOUND. */
 enum err store_season_document(struct store *store, const char *season, uint64_t revision, struct arena *arena,
 			       struct str *ret_document);

@@ -29,7 +29,7 @@ static const char season_text[] =
 static const struct directory_content seasons = {
 	.version = 1,
 	.count = 1,
-	.seasons = {{"s1", 7, SEASON_PUBLISHED, {0, 80000, 90000, 100000, 0}}},
+	.seasons = {{"s1", 7, SEASON_PUBLISHED, {0, 80000, 90000, 100000, 0}, {0}}},
 };
 
 /* What is stored, and the last query. */

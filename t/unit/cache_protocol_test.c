@@ -919,7 +919,7 @@ mixed_init(struct mixed *mixed)
 	static const struct directory_content content = {
 		.version = 1,
 		.count = 1,
-		.seasons = {{"s1", SEASON_REVISION, SEASON_PUBLISHED, {0, 80000, 90000, 95000, 0}}},
+		.seasons = {{"s1", SEASON_REVISION, SEASON_PUBLISHED, {0, 80000, 90000, 95000, 0}, {0}}},
 	};
 
 	memset(mixed, 0, sizeof(*mixed));

@@ -1,6 +1,6 @@
 /*
- * The directory of seasons: found by id, `current` means one and one only, and a copy that cannot be had leaves the
- * last one whole.
+ * The directory of seasons: found by id, `current` means one and one only, a copy that cannot be had leaves the last
+ * one whole, and a revision takes the place of another at its very moment.
  */
 #include "service/directory.h"
 
@@ -106,6 +106,116 @@ test_current(void)
 	CU_ASSERT_EQUAL(directory_current(&content, 1350, &found), ERR_SEASON_NOT_FOUND);
 }
 
+/* The season switches to revision + 1, which begins `later_ms` later. */
+static void
+add_switch(struct season_entry *entry, int64_t at_ms, int64_t later_ms)
+{
+	entry->next = (struct season_switch){entry->revision + 1, at_ms, entry->times};
+	entry->next.times.starts_at_ms += later_ms;
+	entry->next.times.ends_at_ms += later_ms;
+}
+
+static const struct season_entry *
+entry_at(const struct directory_content *published, int64_t now_ms, const char *id)
+{
+	static struct directory_content seasons;
+
+	memset(&seasons, 0, sizeof(seasons));
+	directory_resolve(published, now_ms, &seasons);
+	CU_ASSERT_EQUAL(seasons.version, published->version);
+	return directory_find(&seasons, str_from(id));
+}
+
+static void
+test_switch_at_its_moment(void)
+{
+	static struct directory_content published = {.version = 5};
+
+	add(&published, "one", 1000, SEASON_PUBLISHED);
+	add_switch(&published.seasons[0], 7000, 300);
+	add(&published, "two", 1000, SEASON_PUBLISHED);
+	const struct season_entry *before = entry_at(&published, 6999, "one");
+
+	CU_ASSERT(before->revision == 5 && before->times.starts_at_ms == 1000 && before->times.ends_at_ms == 1200);
+	CU_ASSERT(before->next.revision == 6 && before->next.at_ms == 7000);
+	const struct season_entry *after = entry_at(&published, 7000, "one");
+
+	CU_ASSERT(after->revision == 6 && after->times.starts_at_ms == 1300 && after->times.ends_at_ms == 1500);
+	CU_ASSERT_EQUAL(after->next.revision, 0);
+	CU_ASSERT_EQUAL(entry_at(&published, INT64_MAX - 1, "one")->revision, 6);
+	CU_ASSERT_EQUAL(entry_at(&published, 7000, "two")->revision, 5);
+}
+
+/* The first revision of a season: nobody sees it before its moment, and `current` does not either. */
+static void
+test_first_revision(void)
+{
+	static struct directory_content published = {.version = 0};
+	static struct directory_content seasons;
+	const struct season_entry *found;
+
+	add(&published, "one", 1000, SEASON_PUBLISHED);
+	published.version = 1;
+	add_switch(&published.seasons[0], 1050, 0);
+	CU_ASSERT_PTR_NULL(entry_at(&published, 1049, "one"));
+	directory_resolve(&published, 1049, &seasons);
+	CU_ASSERT_EQUAL(seasons.count, 0);
+	CU_ASSERT_EQUAL(directory_current(&seasons, 1049, &found), ERR_SEASON_NOT_FOUND);
+	directory_resolve(&published, 1050, &seasons);
+	CU_ASSERT_EQUAL(seasons.count, 1);
+	CU_ASSERT_EQUAL(directory_current(&seasons, 1050, &found), ERR_OK);
+	CU_ASSERT_EQUAL(found->revision, 1);
+}
+
+/* What is kept from one turn to the next follows the clock, also where it is set back, and the version. */
+static void
+test_resolved_follows(void)
+{
+	static const struct {
+		int64_t now_ms;
+		uint64_t one, two;
+	} steps[] = {{0, 1, 1},    {1999, 1, 1}, {2000, 2, 1}, {2999, 2, 1}, {3000, 2, 2},
+		     {9000, 2, 2}, {2500, 2, 1}, {1500, 1, 1}, {3500, 2, 2}};
+	static struct directory_content published = {.version = 1};
+	static struct directory_content seasons;
+
+	add(&published, "one", 1000, SEASON_PUBLISHED);
+	add(&published, "two", 1000, SEASON_PUBLISHED);
+	add_switch(&published.seasons[0], 2000, 0);
+	add_switch(&published.seasons[1], 3000, 0);
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		directory_resolve(&published, steps[i].now_ms, &seasons);
+		CU_ASSERT_EQUAL(directory_find(&seasons, STR("one"))->revision, steps[i].one);
+		CU_ASSERT_EQUAL(directory_find(&seasons, STR("two"))->revision, steps[i].two);
+	}
+	/* Between the moments nothing is done over. */
+	seasons.seasons[0].revision = 77;
+	directory_resolve(&published, 3001, &seasons);
+	CU_ASSERT_EQUAL(seasons.seasons[0].revision, 77);
+	published.version = 2;
+	directory_resolve(&published, 3001, &seasons);
+	CU_ASSERT_EQUAL(seasons.seasons[0].revision, 2);
+}
+
+/* With its times a season's place in the list changes, too. */
+static void
+test_newest_first(void)
+{
+	static struct directory_content published = {.version = 1};
+	static struct directory_content seasons;
+
+	add(&published, "b", 1500, SEASON_PUBLISHED);
+	add(&published, "c", 1000, SEASON_PUBLISHED);
+	add(&published, "a", 1000, SEASON_PUBLISHED);
+	add_switch(&published.seasons[1], 2000, 600);
+	directory_resolve(&published, 1999, &seasons);
+	CU_ASSERT_STRING_EQUAL(seasons.seasons[0].id, "b");
+	CU_ASSERT_STRING_EQUAL(seasons.seasons[1].id, "a");
+	directory_resolve(&published, 2000, &seasons);
+	CU_ASSERT_STRING_EQUAL(seasons.seasons[0].id, "c");
+	CU_ASSERT_STRING_EQUAL(seasons.seasons[1].id, "b");
+}
+
 /* The reader's copying has come to the last page: now a writer begins, changes everything, and dies. */
 static void
 write_and_die(int signal_number)
@@ -158,6 +268,10 @@ main(void)
 		{"publish and refresh", test_publish_and_refresh},
 		{"find", test_find},
 		{"current", test_current},
+		{"a switch at its moment", test_switch_at_its_moment},
+		{"a season's first revision", test_first_revision},
+		{"what was resolved follows clock and version", test_resolved_follows},
+		{"the newest start first, also after a switch", test_newest_first},
 		{"a failed refresh leaves the last copy", test_failed_refresh_leaves_the_last_copy},
 		CU_TEST_INFO_NULL,
 	};

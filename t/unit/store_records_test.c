@@ -1,6 +1,7 @@
 /*
  * What the store keeps besides XP: on a real MariaDB, all that save() writes is read back by the port and by the
- * records, two couriers never get the same row, and what is not there rolls nothing back.
+ * records, two couriers never get the same row, what is not there rolls nothing back, and revisions of a season take
+ * force one after the other.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -1432,6 +1433,132 @@ test_hosts(void)
 }
 
 /* A transaction whose connection is lost is over: a read must not open another one on which its save would pass. */
+/* --- seasons --- */
+
+static const struct season_times first_times = {1000, 2000, 3000, 4000, 500};
+static const struct season_times later_times = {1001, 2001, 3001, 4001, 501};
+
+static bool
+same_times(const struct season_times *a, const struct season_times *b)
+{
+	return memcmp(a, b, sizeof(*a)) == 0;
+}
+
+static enum err
+publish(const char *document, const struct season_times *times, int64_t lead_ms, struct season_publication *publication)
+{
+	CU_ASSERT_EQUAL(store_season_import(store, "s1", str_from(document), times, NOW_MS), ERR_OK);
+	*publication = (struct season_publication){
+		.season = "s1", .document = str_from(document), .times = *times, .lead_ms = lead_ms};
+	return store_season_publish(store, publication);
+}
+
+static const struct season_entry *
+read_directory(void)
+{
+	static struct directory_content content;
+
+	CU_ASSERT_EQUAL_FATAL(store_directory(store, 7, &content), ERR_OK);
+	CU_ASSERT_EQUAL(content.version, 7);
+	return directory_find(&content, STR("s1"));
+}
+
+/* The moment by the database's clock, which here is ours. */
+static void
+check_moment(const struct season_publication *publication, int64_t before_ms)
+{
+	CU_ASSERT(publication->in_force_at_ms >= before_ms + publication->lead_ms);
+	CU_ASSERT(publication->in_force_at_ms <= clock_unix_ms() + publication->lead_ms);
+}
+
+static void
+check_switch(const struct season_entry *entry, const struct season_publication *publication)
+{
+	CU_ASSERT_PTR_NOT_NULL_FATAL(entry);
+	CU_ASSERT_EQUAL(entry->stored_state, SEASON_PUBLISHED);
+	CU_ASSERT_EQUAL(entry->revision, publication->revision - 1);
+	CU_ASSERT_EQUAL(entry->next.revision, publication->revision);
+	CU_ASSERT_EQUAL(entry->next.at_ms, publication->in_force_at_ms);
+	CU_ASSERT(same_times(&entry->next.times, &publication->times));
+}
+
+static void
+check_document(uint64_t revision, const char *expected)
+{
+	struct str document;
+
+	CU_ASSERT_EQUAL_FATAL(store_season_document(store, "s1", revision, &arena, &document), ERR_OK);
+	CU_ASSERT(str_equal(document, str_from(expected)));
+}
+
+static void
+test_publish(void)
+{
+	struct season_publication publication;
+	uint64_t version = mariadb_server_number(&server, "SELECT version FROM season_directory");
+	int64_t before_ms = clock_unix_ms();
+
+	/* The first is not in force before its moment, either. */
+	CU_ASSERT_EQUAL(publish("{1}", &first_times, 300, &publication), ERR_OK);
+	CU_ASSERT_EQUAL(publication.revision, 1);
+	check_moment(&publication, before_ms);
+	check_switch(read_directory(), &publication);
+	CU_ASSERT_EQUAL(mariadb_server_number(&server, "SELECT version FROM season_directory"), version + 1);
+	/* One that comes too soon changes nothing, and is told how long it has to wait. */
+	CU_ASSERT_EQUAL(publish("{2}", &later_times, 300, &publication), ERR_SEASON_SWITCH_PENDING);
+	CU_ASSERT(publication.wait_ms > 0 && publication.wait_ms <= 300);
+	CU_ASSERT_EQUAL(mariadb_server_number(&server, "SELECT version FROM season_directory"), version + 1);
+	CU_ASSERT_EQUAL(mariadb_server_number(&server, "SELECT revision FROM season WHERE season_id = 's1'"), 1);
+	check_document(0, "{2}");
+	clock_sleep_ms(publication.wait_ms);
+	before_ms = clock_unix_ms();
+	CU_ASSERT_EQUAL(store_season_publish(store, &publication), ERR_OK);
+	CU_ASSERT_EQUAL(publication.revision, 2);
+	check_moment(&publication, before_ms);
+	check_switch(read_directory(), &publication);
+	CU_ASSERT(same_times(&read_directory()->times, &first_times));
+	check_document(1, "{1}");
+	check_document(2, "{2}");
+	clock_sleep_ms(300);
+}
+
+static void
+test_publish_another_document(void)
+{
+	struct season_publication publication;
+	uint64_t version = mariadb_server_number(&server, "SELECT version FROM season_directory");
+
+	CU_ASSERT_EQUAL(publish("{3}", &first_times, 0, &publication), ERR_OK);
+	CU_ASSERT_EQUAL(store_season_publish(store, &publication), ERR_NOT_FOUND);
+	CU_ASSERT_EQUAL(store_season_import(store, "s1", STR("{4}"), &first_times, NOW_MS), ERR_OK);
+	CU_ASSERT_EQUAL(store_season_publish(store, &publication), ERR_REVISION_CHANGED);
+	CU_ASSERT_EQUAL(mariadb_server_number(&server, "SELECT version FROM season_directory"), version + 1);
+}
+
+/* What a build does that knows no moments: its revision counts, at once where none is waited for. */
+static void
+test_publish_by_an_older_build(void)
+{
+	const struct season_entry *entry;
+	struct directory_content *content = calloc(1, sizeof(*content));
+	struct directory_content *seasons = calloc(1, sizeof(*seasons));
+
+	mariadb_server_run(&server, "INSERT INTO season (season_id, revision, stored_state, starts_at_ms, "
+				    "purchase_closes_at_ms, ends_at_ms, claim_until_ms, late_window_ms, updated_at_ms) "
+				    "VALUES ('old', 4, 'published', 1000, 2000, 3000, 4000, 500, 0)");
+	mariadb_server_run(&server, "UPDATE season SET revision = 9, starts_at_ms = 1002 WHERE season_id = 's1'");
+	CU_ASSERT_EQUAL_FATAL(store_directory(store, 8, content), ERR_OK);
+	entry = directory_find(content, STR("old"));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(entry);
+	CU_ASSERT(entry->revision == 4 && entry->next.revision == 0 && same_times(&entry->times, &first_times));
+	directory_resolve(content, clock_unix_ms(), seasons);
+	entry = directory_find(seasons, STR("s1"));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(entry);
+	CU_ASSERT(entry->revision == 9 && entry->times.starts_at_ms == 1002);
+	free(seasons);
+	free(content);
+}
+
 static void
 test_lost_inside(void)
 {
@@ -1484,6 +1611,9 @@ main(void)
 		{"distrust is forgotten in a transaction", test_forget_distrust},
 		{"what the steward asks", test_control},
 		{"who reaches which Redis", test_hosts},
+		{"revisions of a season take force one after the other", test_publish},
+		{"only the draft that was checked is published", test_publish_another_document},
+		{"a season published by an older build", test_publish_by_an_older_build},
 		{"a connection lost inside a transaction", test_lost_inside},
 		CU_TEST_INFO_NULL,
 	};

@@ -202,7 +202,8 @@ sub season_document {
     return $json->decode(scalar <$in>);
 }
 
-# Imports and publishes with battlepassctl; with only => 'import' the draft is all. Returns the season's new revision.
+# Imports and publishes with battlepassctl; with only => 'import' the draft is all. Returns the season's new revision, which
+# counts at once, unless in => SECONDS says otherwise.
 sub publish_season {
     my ($s, $document, %options) = @_;
     my $file = ($s->{scratch} // $s->dir) . "/$document->{season}.$$.json";
@@ -213,7 +214,7 @@ sub publish_season {
     unlink $file;
     croak "season import: $text" if $status;
     return 0 if ($options{only} // '') eq 'import';
-    ($status, $text) = $s->ctl('season', 'publish', $document->{season});
+    ($status, $text) = $s->ctl('season', 'publish', '--in', $options{in} // 0, $document->{season});
     croak "season publish: $text" if $status;
     my ($revision) = $s->db->selectrow_array('SELECT revision FROM season WHERE season_id = ?', undef, $document->{season});
     await_season($s, $document->{season}, $revision);
