@@ -187,3 +187,15 @@ api_end(struct api_turn *turn)
 {
 	turn_fill(&turn->turn);
 }
+
+void
+api_look_ahead(const struct api *api)
+{
+	service_look_ahead(api->service);
+}
+
+int64_t
+api_look_ahead_due_boot_ms(const struct api *api)
+{
+	return service_look_ahead_due_boot_ms(api->service);
+}

@@ -36,4 +36,8 @@ void api_continue(struct api_turn *turn);
 int64_t api_due_boot_ms(const struct api_turn *turn);
 void api_end(struct api_turn *turn);
 
+/* Between turns: work that no request should wait for; nothing before it is due. */
+void api_look_ahead(const struct api *api);
+int64_t api_look_ahead_due_boot_ms(const struct api *api);
+
 #endif

@@ -33,6 +33,8 @@
 	X(STORE_TRANSACTIONS, "battlepass_store_transactions_total", "Transactions committed.")                        \
 	X(STORE_RETRIES, "battlepass_store_retries_total", "Transactions rolled back and tried again.")                \
 	X(STORE_CONNECTS, "battlepass_store_connects_total", "Database connections opened.")                           \
+	X(SEASON_LOADS, "battlepass_season_loads_total", "Season definitions loaded and parsed, once a process.")      \
+	X(SEASON_LOADS_LATE, "battlepass_season_loads_late_total", "Of these, those that a request waited for.")       \
 	X(XP_GRANTS, "battlepass_xp_grants_total", "XP grants made.")                                                  \
 	X(XP_GRANTS_REPLAYED, "battlepass_xp_grants_replayed_total", "XP grants answered from the ledger.")            \
 	X(XP_GRANTS_REJECTED, "battlepass_xp_grants_rejected_total", "XP grants refused.")                             \

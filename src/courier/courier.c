@@ -92,6 +92,7 @@ run_once(struct chores *chores)
 		delivery_chore_run(&chores->deliveries, courier);
 	}
 	host_chore_run(&chores->host, courier);
+	service_look_ahead(courier->service);
 	if (!courier->stopping)
 		auto_claim_chore_run(&chores->auto_claims, courier);
 	tell_backlog(chores);
@@ -113,6 +114,7 @@ wait_ms(const struct chores *chores)
 	due_ms = sooner(due_ms, host_chore_due_boot_ms(&chores->host, courier));
 	int drive_in_ms = courier->economy ? courier->economy->timeout_ms(courier->economy->self) : -1;
 
+	due_ms = sooner(due_ms, service_look_ahead_due_boot_ms(courier->service));
 	if (courier->economy) {
 		due_ms = sooner(due_ms, purchase_chore_due_boot_ms(&chores->purchases, courier));
 		due_ms = sooner(due_ms, delivery_chore_due_boot_ms(&chores->deliveries, courier));

@@ -251,15 +251,18 @@ patience_ms(const struct loop *loop)
 {
 	int patience = loop->economy ? loop->economy->timeout_ms(loop->economy->self) : -1;
 	int64_t now_ms = clock_boot_ms();
+	int64_t due_ms = loop->draining ? INT64_MAX : api_look_ahead_due_boot_ms(loop->api);
 
-	for (const struct flight *flight = loop->under_way; flight; flight = flight->next) {
-		int64_t left_ms = api_due_boot_ms(&flight->turn) - now_ms;
-		int left = left_ms < 0 ? 0 : left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+	for (const struct flight *flight = loop->under_way; flight; flight = flight->next)
+		if (api_due_boot_ms(&flight->turn) < due_ms)
+			due_ms = api_due_boot_ms(&flight->turn);
+	if (due_ms == INT64_MAX)
+		return patience;
 
-		if (patience < 0 || left < patience)
-			patience = left;
-	}
-	return patience;
+	int64_t left_ms = due_ms - now_ms;
+	int left = left_ms < 0 ? 0 : left_ms > INT_MAX ? INT_MAX : (int)left_ms;
+
+	return patience < 0 || left < patience ? left : patience;
 }
 
 /* Waits for requests and reads them; nothing is waited for once there is one. Returns how many events there were. */
@@ -403,6 +406,7 @@ lane_run(const struct lane_rules *rules, const struct api *api, int listen_fd, c
 		gather(&loop, patience_ms(&loop), wait_mask);
 		begin_turn(&loop);
 		continue_turns(&loop);
+		api_look_ahead(api);
 	}
 	drain(&loop, wait_mask);
 	loop_release(&loop);

@@ -1,6 +1,7 @@
 /*
- * The season definitions that this process has parsed, one a season, kept until another revision is asked for. A
- * definition is borrowed until the end of the turn that asked for it.
+ * The season definitions that this process has parsed, two a season at most: the one that was asked for last, and the
+ * one that is to take its place, or had it before. A definition is borrowed until the end of the turn that asked for
+ * it.
  */
 #ifndef BP_SERVICE_BOOK_H
 #define BP_SERVICE_BOOK_H
@@ -16,5 +17,11 @@ void book_begin_turn(struct season_book *book);
 /* ERR_STORE_UNAVAILABLE; ERR_INTERNAL: what the store holds cannot be read. */
 enum err book_get(struct season_book *book, const struct store_port *store, const struct season_entry *entry,
 		  struct arena *arena, const struct season **ret_season);
+/*
+ * Loads the revision that the season will switch to, between turns, so that no request has to wait for it. A failure
+ * leaves everything as it was; what cannot be read is not tried again.
+ */
+void book_prepare(struct season_book *book, const struct store_port *store, const struct season_entry *entry,
+		  struct arena *arena);
 
 #endif

@@ -8,6 +8,9 @@
 #include "service/book.h"
 #include "service/use_cases.h"
 
+/* Several times within the lead that a publish gives (SEASON_SWITCH_LEAD_MS), and no load worth mentioning. */
+enum { LOOK_AHEAD_MS = 250 };
+
 void
 service_init(struct service *service, const struct service_rooms *rooms, const struct service_limits *limits)
 {
@@ -15,6 +18,10 @@ service_init(struct service *service, const struct service_rooms *rooms, const s
 	service->rooms = *rooms;
 	service->limits = *limits;
 	service->book = book_new(rooms->codec);
+	service->look_ahead_due_boot_ms = INT64_MAX;
+	/* Not all processes in the same moment. */
+	if (rooms->store)
+		service->look_ahead_due_boot_ms = clock_boot_ms() + (int64_t)(random_u64() % LOOK_AHEAD_MS);
 }
 
 void
@@ -30,6 +37,30 @@ refresh_directory(struct service *service, int64_t now_ms)
 	if (!directory_refresh(service->rooms.directory, &service->published))
 		log_warning("the season directory is being written for too long: the last copy is used on");
 	directory_resolve(&service->published, now_ms, &service->seasons);
+}
+
+void
+service_look_ahead(struct service *service)
+{
+	struct directory_content *published = &service->published;
+	int64_t now_ms = clock_unix_ms();
+	struct arena arena;
+
+	if (clock_boot_ms() < service->look_ahead_due_boot_ms)
+		return;
+	arena_init(&arena);
+	refresh_directory(service, now_ms);
+	for (uint32_t i = 0; i < published->count; i++)
+		if (published->seasons[i].next.revision && published->seasons[i].next.at_ms > now_ms)
+			book_prepare(service->book, service->rooms.store, &published->seasons[i], &arena);
+	arena_release(&arena);
+	service->look_ahead_due_boot_ms = clock_boot_ms() + LOOK_AHEAD_MS;
+}
+
+int64_t
+service_look_ahead_due_boot_ms(const struct service *service)
+{
+	return service->look_ahead_due_boot_ms;
 }
 
 void

@@ -35,11 +35,19 @@ struct service {
 	struct directory_content published; /* this process's copy */
 	struct directory_content seasons;   /* what counts of it at the time of the turn that began last */
 	struct season_book *book;           /* definitions parsed by this process */
+	int64_t look_ahead_due_boot_ms;
 };
 
 /* Creates the book. */
 void service_init(struct service *service, const struct service_rooms *rooms, const struct service_limits *limits);
 void service_release(struct service *service);
+/*
+ * Between turns, at service_look_ahead_due_boot_ms() at the latest: loads the definitions that seasons will switch to
+ * soon. Does nothing before it is due.
+ */
+void service_look_ahead(struct service *service);
+/* INT64_MAX: never, without a store. */
+int64_t service_look_ahead_due_boot_ms(const struct service *service);
 
 enum source { SOURCE_NONE, SOURCE_CACHE, SOURCE_STORE };
 

@@ -78,6 +78,66 @@ test_failures(void)
 	close_book();
 }
 
+static void
+prepare(unsigned number, uint64_t revision)
+{
+	struct season_entry entry = {.revision = revision - 1, .next.revision = revision};
+
+	snprintf(entry.id, sizeof(entry.id), "s%u", number);
+	book_prepare(book, &store.port, &entry, &arena);
+}
+
+/* What was prepared costs the request that needs it nothing, whichever revision was asked for before. */
+static void
+test_prepared(void)
+{
+	open_book();
+	const struct season *fifth = get(1, 5);
+
+	prepare(1, 6);
+	prepare(1, 6);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 2);
+	CU_ASSERT_PTR_EQUAL(get(1, 5), fifth);
+	const struct season *sixth = get(1, 6);
+
+	prepare(1, 6);
+	CU_ASSERT_PTR_EQUAL(get(1, 5), fifth); /* the clock was set back */
+	CU_ASSERT_PTR_EQUAL(get(1, 6), sixth);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 2);
+	prepare(1, 7);
+	CU_ASSERT_PTR_EQUAL(get(1, 6), sixth);
+	get(1, 7);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 3);
+	prepare(2, 1); /* nobody has asked for this season yet */
+	get(2, 1);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 4);
+	close_book();
+}
+
+static void
+test_failed_preparation(void)
+{
+	open_book();
+	const struct season *first = get(1, 5);
+
+	faults.only = CALL_DOCUMENT;
+	faults.fault = FAULT_UNAVAILABLE;
+	prepare(1, 6);
+	faults.fault = FAULT_NONE;
+	CU_ASSERT_PTR_EQUAL(get(1, 5), first);
+	prepare(1, 6);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 3);
+	store.unreadable_season = "s1";
+	prepare(1, 7);
+	prepare(1, 7);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 4);
+	store.unreadable_season = NULL;
+	CU_ASSERT_PTR_EQUAL(get(1, 5), first);
+	get(1, 6);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 4);
+	close_book();
+}
+
 /*
  * Over a process's life there are more seasons than a book has places, and revisions change: what is replaced stays
  * good until the turn ends (the sanitizer sees it if it does not).
@@ -93,8 +153,12 @@ test_replaced_is_good_until_the_turn_ends(void)
 		book_begin_turn(book);
 		for (unsigned i = 0; i < DIRECTORY_SEASONS_MAX; i++)
 			borrowed[i] = get(i, 1);
-		for (unsigned i = 0; i < 3; i++)
+		for (unsigned i = 0; i < 3; i++) {
+			prepare(i, 2);
 			get(DIRECTORY_SEASONS_MAX + i, 1);
+			prepare(DIRECTORY_SEASONS_MAX + i, 2);
+			prepare(DIRECTORY_SEASONS_MAX + 3 + i, 2);
+		}
 		get(9, 2);
 		for (unsigned i = 0; i < DIRECTORY_SEASONS_MAX; i++) {
 			snprintf(id, sizeof(id), "s%u", i);
@@ -111,6 +175,8 @@ main(void)
 	CU_TestInfo tests[] = {
 		{"read once a revision", test_read_once_a_revision},
 		{"failures", test_failures},
+		{"prepared ahead of its moment", test_prepared},
+		{"a preparation that fails", test_failed_preparation},
 		{"what is replaced is good until the turn ends", test_replaced_is_good_until_the_turn_ends},
 		CU_TEST_INFO_NULL,
 	};

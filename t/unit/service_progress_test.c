@@ -4,6 +4,7 @@
  */
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "fake_service.h"
 #include "tap.h"
@@ -149,6 +150,88 @@ test_other_season_revision(void)
 	fake_cache_put(&fake.cache, 2, STR("p"), "s1", 'V', 2, FAKE_SEASON_REVISION + 1, "new");
 	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "{p s1 2 30}");
 	expect_cached("p", "s1", 'V', 2, "new");
+	close_fake();
+}
+
+/* s1 gets its next revision at this moment. */
+static void
+publish_s1(int64_t at_ms)
+{
+	static struct directory_content content;
+
+	fake_service_begin(&fake);
+	content = fake.service.published;
+	content.version++;
+	content.seasons[0].next = (struct season_switch){FAKE_SEASON_REVISION + 1, at_ms, content.seasons[0].times};
+	directory_publish(&fake.directory, &content);
+	fake_faults_restart(&fake.faults);
+}
+
+static uint64_t
+cached_season_revision(const char *player)
+{
+	return fake_cache_entry(&fake.cache, 2, str_from(player), "s1")->season_revision;
+}
+
+/* From its moment on the new revision counts, and what the cache holds of the old one is a miss. */
+static void
+test_season_switch(void)
+{
+	open_fake(true);
+	give_p();
+	read_one("p", "s1");
+	publish_s1(fake.now_ms + 3);
+	expect_read(read_one("p", "s1"), SOURCE_CACHE, 2, "{p s1 2 30}");
+	expect_read(read_one("p", "s1"), SOURCE_CACHE, 2, "{p s1 2 30}");
+	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "{p s1 2 30}");
+	CU_ASSERT_EQUAL(cached_season_revision("p"), FAKE_SEASON_REVISION + 1);
+	expect_read(read_one("p", "s1"), SOURCE_CACHE, 2, "{p s1 2 30}");
+	/* A host whose clock is behind reads the database, and leaves the newer value alone. */
+	fake.now_ms = FAKE_NOW_MS;
+	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "{p s1 2 30}");
+	CU_ASSERT_EQUAL(cached_season_revision("p"), FAKE_SEASON_REVISION + 1);
+	close_fake();
+}
+
+/* A write of a turn that began before the moment ends after it: what it confirms costs a read, and no more. */
+static void
+test_write_across_a_switch(void)
+{
+	open_fake(true);
+	give_p();
+	publish_s1(fake.now_ms + 2);
+	fake_service_begin(&fake);
+	fake_service_grant(&fake, "p", "s1", "c", 5);
+	fake_cache_put(&fake.cache, 2, STR("p"), "s1", 'V', 2, FAKE_SEASON_REVISION + 1, "{p s1 2 30}");
+	fake_service_run(&fake);
+	expect_cached("p", "s1", 'V', 3, "{p s1 3 35}");
+	CU_ASSERT_EQUAL(cached_season_revision("p"), FAKE_SEASON_REVISION);
+	expect_read(read_one("p", "s1"), SOURCE_STORE, 3, "{p s1 3 35}");
+	CU_ASSERT_EQUAL(cached_season_revision("p"), FAKE_SEASON_REVISION + 1);
+	expect_read(read_one("p", "s1"), SOURCE_CACHE, 3, "{p s1 3 35}");
+	close_fake();
+}
+
+/* The definition is there before its moment, so that the first turn that needs it does not load it. */
+static void
+test_look_ahead(void)
+{
+	int64_t at_ms = clock_unix_ms() + 3600000;
+
+	open_fake(true);
+	give_p();
+	publish_s1(at_ms);
+	service_look_ahead(&fake.service); /* not due yet, or with nothing to wait for */
+	clock_sleep_ms(service_look_ahead_due_boot_ms(&fake.service) - clock_boot_ms());
+	service_look_ahead(&fake.service);
+	CU_ASSERT(service_look_ahead_due_boot_ms(&fake.service) > clock_boot_ms());
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_DOCUMENT), 1);
+	clock_sleep_ms(service_look_ahead_due_boot_ms(&fake.service) - clock_boot_ms());
+	service_look_ahead(&fake.service);
+	fake.now_ms = at_ms;
+	expect_read(read_one("p", "s1"), SOURCE_STORE, 2, "{p s1 2 30}");
+	CU_ASSERT_EQUAL(cached_season_revision("p"), FAKE_SEASON_REVISION + 1);
+	CU_ASSERT_EQUAL(fake_count(&fake.faults, CALL_DOCUMENT), 1);
 	close_fake();
 }
 
@@ -327,6 +410,9 @@ main(void)
 		{"without trust the cache is not asked", test_without_trust},
 		{"a lane without a store", test_lane_without_store},
 		{"a value of another season revision", test_other_season_revision},
+		{"a season's next revision", test_season_switch},
+		{"a write across its moment", test_write_across_a_switch},
+		{"loaded ahead of its moment", test_look_ahead},
 		{"over a fence or a token", test_over_a_fence},
 		{"a fill that comes too late", test_late_fill},
 		{"the lookup fails", test_lookup_fails},
