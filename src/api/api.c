@@ -9,7 +9,7 @@
 
 /* The client's id if it is well-formed, else the one nginx made, else a new one. */
 static void
-choose_request_id(struct call *call)
+choose_request_id(struct call *call, int64_t now_ms)
 {
 	struct request *request = call->request;
 	struct uuid uuid;
@@ -17,7 +17,7 @@ choose_request_id(struct call *call)
 
 	if (request_id_valid(request->request_id))
 		return;
-	uuid = uuid_new(call->turn->now_ms);
+	uuid = uuid_new(now_ms);
 	uuid_format(&uuid, text);
 	request->request_id = arena_str(call->arena, str_from(text));
 }
@@ -119,17 +119,32 @@ answer(struct call *call)
 }
 
 static void
+open_call(struct call *call, struct arena *arena, struct exchange *exchange, int64_t now_ms)
+{
+	call->arena = arena;
+	call->request = &exchange->request;
+	call->response = &exchange->response;
+	faults_init(&call->faults, arena);
+	response_clear(call->response);
+	choose_request_id(call, now_ms);
+}
+
+static void
 begin(struct call *call, const struct api *api, struct turn *turn, struct exchange *exchange)
 {
 	call->api = api;
 	call->turn = turn;
-	call->arena = turn->arena;
-	call->request = &exchange->request;
-	call->response = &exchange->response;
-	faults_init(&call->faults, turn->arena);
-	response_clear(call->response);
-	choose_request_id(call);
+	open_call(call, turn->arena, exchange, turn->now_ms);
 	call->err = check(call);
+}
+
+void
+api_refuse(struct arena *arena, struct exchange *exchange, enum err err, int64_t now_ms)
+{
+	struct call call = {.err = err};
+
+	open_call(&call, arena, exchange, now_ms);
+	answer(&call);
 }
 
 static bool

@@ -25,6 +25,8 @@ struct api_turn {
 	void *context;
 };
 
+/* Answers with an error and looks at nothing; the request takes no part in a turn. */
+void api_refuse(struct arena *arena, struct exchange *exchange, enum err err, int64_t now_ms);
 /*
  * Does the work of these requests and answers all that need not wait. turn->answered and turn->context are set by the
  * caller. When nothing is unanswered any more, api_end() warms the cache; then the arena may be reset.

@@ -51,11 +51,13 @@ enum {
 #define INTEGER_OF(low, high) .type = INTEGER, .min = (low), .max = (high)
 
 /* clang-format off */
-#define LANE(lane, processes_preset, turn_preset, does, by_cores)                                                      \
+#define LANE(lane, processes_preset, turn_preset, within_preset, does, by_cores)                                      \
 	{#lane, "processes", FIELD(lane.processes), INTEGER_OF(0, 256), .preset = (processes_preset),                  \
 	 .help = "Processes that " does "; 0: " by_cores "."},                                                                          \
 	{#lane, "turn", FIELD(lane.turn), INTEGER_OF(1, 256), .preset = (turn_preset),                                 \
-	 .help = "Most requests that one process answers together."}
+	 .help = "Most requests that one process answers together."},                                                  \
+	{#lane, "answer_within_ms", FIELD(lane.answer_within_ms), INTEGER_OF(10, 60000), .preset = (within_preset),    \
+	 .help = "Milliseconds that a request may wait for its turn; then it is refused (503, overloaded)."}
 
 static const struct key keys[] = {
 	{"", "run_dir", FIELD(run_dir), TEXT_OF(1, RUN_DIR_BYTES), .restart = true, .preset = "/run/battlepass",
@@ -116,10 +118,10 @@ static const struct key keys[] = {
 	{"auth", "remembered_tokens", FIELD(auth.remembered_tokens), INTEGER_OF(0, 1048576), .preset = "16384",
 	 .help = "Verified tokens that each process remembers until they expire; 0: none."},
 
-	LANE(read_lane, "0", "64", "answer cached reads", "one for two cores"),
-	LANE(store_lane, "0", "32", "answer what needs the database", "two a core"),
-	LANE(purchase_lane, "0", "32", "answer purchases", "one for two cores"),
-	LANE(admin_lane, "1", "8", "answer the admin calls", "one for two cores"),
+	LANE(read_lane, "0", "64", "1000", "answer cached reads", "one for two cores"),
+	LANE(store_lane, "0", "32", "2000", "answer what needs the database", "two a core"),
+	LANE(purchase_lane, "0", "32", "2000", "answer purchases", "one for two cores"),
+	LANE(admin_lane, "1", "8", "30000", "answer the admin calls", "one for two cores"),
 
 	{"economy", "url", FIELD(economy.url), TEXT_OF(0, NAME_BYTES), .preset = "",
 	 .help = "Address of the economy service (http:// or https://); empty: nothing is sold, and deliveries wait."},

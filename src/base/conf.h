@@ -51,8 +51,9 @@ struct conf {
 		int64_t remembered_tokens;
 	} auth;
 	struct conf_lane {
-		int64_t processes; /* 0: by the number of cores */
-		int64_t turn;      /* most requests answered together */
+		int64_t processes;        /* 0: by the number of cores */
+		int64_t turn;             /* most requests answered together */
+		int64_t answer_within_ms; /* what has waited longer is refused */
 	} read_lane, store_lane, purchase_lane, admin_lane;
 	struct {
 		char *url; /* empty: nothing is sold, and deliveries wait */

@@ -18,6 +18,9 @@
 	X(REQUESTS, "battlepass_requests_total", "Requests answered.")                                                 \
 	X(RESPONSES_4XX, "battlepass_responses_client_error_total", "Answers with a status of 400 to 499.")            \
 	X(RESPONSES_5XX, "battlepass_responses_server_error_total", "Answers with a status of 500 to 599.")            \
+	X(REQUESTS_SHED, "battlepass_requests_shed_total", "Requests refused because they had waited too long.")       \
+	X(REQUESTS_ABANDONED, "battlepass_requests_abandoned_total",                                                   \
+	  "Requests dropped because their client had gone.")                                                           \
 	X(REDIRECTS, "battlepass_lane_redirects_total", "Requests handed to another lane.")                            \
 	X(CACHE_HITS, "battlepass_cache_hits_total", "Progress reads answered from Redis.")                            \
 	X(CACHE_MISSES, "battlepass_cache_misses_total", "Progress reads that needed the database.")                   \

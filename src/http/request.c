@@ -144,6 +144,24 @@ request_id_valid(struct str id)
 	return true;
 }
 
+int64_t
+request_arrived_ms(struct str text)
+{
+	enum { FRACTION = 4, LONGEST = 14 }; /* ".196"; the point may stand in no other place */
+	int64_t ms = 0;
+
+	if (text.len <= FRACTION || text.len > LONGEST || text.ptr[text.len - FRACTION] != '.')
+		return 0;
+	for (size_t i = 0; i < text.len; i++) {
+		if (i == text.len - FRACTION)
+			continue;
+		if (text.ptr[i] < '0' || text.ptr[i] > '9')
+			return 0;
+		ms = ms * 10 + (text.ptr[i] - '0');
+	}
+	return ms;
+}
+
 static bool
 lower_hex(struct str text)
 {

@@ -5,6 +5,8 @@
 #ifndef BP_HTTP_REQUEST_H
 #define BP_HTTP_REQUEST_H
 
+#include <stdint.h>
+
 #include "base/arena.h"
 
 enum { REQUEST_SEGMENTS_MAX = 12, REQUEST_QUERY_MAX = 16, REQUEST_BODY_MAX = 1 << 20, REQUEST_ID_MAX = 128 };
@@ -26,6 +28,7 @@ struct request {
 	struct str idempotency_key;
 	struct str accept_language;
 	struct str traceparent;
+	struct str arrived;    /* when nginx had it as a whole, in its form: see request_arrived_ms() */
 	struct str request_id; /* the client's, or nginx's; where it is not well-formed another is made */
 	bool internal;         /* came through the loopback server */
 	bool body_too_large;   /* body is empty then */
@@ -47,6 +50,8 @@ bool request_parse_target(struct request *request, struct arena *arena);
 bool request_query(const struct request *request, struct str name, struct str *ret_value);
 /* 1-128 of A-Z a-z 0-9 . _ - */
 bool request_id_valid(struct str id);
+/* Milliseconds since 1970 out of nginx's $msec, "1795829377.196"; 0 if it is nothing of that kind. */
+int64_t request_arrived_ms(struct str text);
 /* version-traceid-parentid-flags of W3C Trace Context, lower-case, not all zero. */
 bool traceparent_valid(struct str traceparent);
 

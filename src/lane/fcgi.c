@@ -69,12 +69,22 @@ fcgi_open(struct fcgi *fcgi, int fd)
 	fcgi->last = false;
 }
 
-bool
-fcgi_readable(const struct fcgi *fcgi)
+enum peer_state
+fcgi_look(const struct fcgi *fcgi)
 {
-	struct pollfd waiting = {.fd = fcgi->request.ipcFd, .events = POLLIN};
+	struct pollfd peer = {.fd = fcgi->request.ipcFd, .events = POLLIN | POLLRDHUP};
 
-	return poll(&waiting, 1, 0) > 0;
+	if (poll(&peer, 1, 0) <= 0)
+		return PEER_SILENT;
+	return peer.revents & (POLLRDHUP | POLLHUP | POLLERR) ? PEER_GONE : PEER_HAS_SENT;
+}
+
+bool
+fcgi_left_request(const struct fcgi *fcgi)
+{
+	char first;
+
+	return recv(fcgi->request.ipcFd, &first, sizeof(first), MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
 void
@@ -98,6 +108,7 @@ static const struct {
 	}
 	PARAMETER("REQUEST_METHOD", method_text),
 	PARAMETER("REQUEST_URI", target),
+	PARAMETER("REQUEST_ARRIVED", arrived),
 	PARAMETER("REQUEST_ID", request_id), /* of nginx, or the client's that nginx has checked */
 	PARAMETER("HTTP_X_REQUEST_ID", request_id),
 	PARAMETER("CONTENT_TYPE", content_type),

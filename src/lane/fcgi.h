@@ -23,8 +23,11 @@ void fcgi_free(struct fcgi *fcgi);
 int fcgi_accept(int listen_fd);
 /* Puts a connection into the place. */
 void fcgi_open(struct fcgi *fcgi, int fd);
-/* Has the peer sent something, or gone, so that receiving would not wait? */
-bool fcgi_readable(const struct fcgi *fcgi);
+/* What receiving would meet: it would wait; not wait; or the peer has closed, and nobody would hear the answer. */
+enum peer_state { PEER_SILENT, PEER_HAS_SENT, PEER_GONE };
+enum peer_state fcgi_look(const struct fcgi *fcgi);
+/* Of a peer that has gone: did it send something before? */
+bool fcgi_left_request(const struct fcgi *fcgi);
 /* Reads one whole request; texts are copied into the arena. False: there is none and the connection is closed. */
 bool fcgi_receive(struct fcgi *fcgi, struct arena *arena, struct request *request);
 /* Sends the answer and ends the request. False: the connection is closed now. */

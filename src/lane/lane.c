@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "lane/fcgi.h"
+#include "lane/lateness.h"
 
 enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 64 };
 
@@ -49,6 +50,7 @@ struct loop {
 	struct flight *under_way;
 	struct flight *spare;
 	size_t under_way_count;
+	struct lateness lateness;
 	bool draining;
 };
 
@@ -101,6 +103,7 @@ loop_init(struct loop *loop, const struct lane_rules *rules, const struct api *a
 {
 	*loop = (struct loop){.rules = rules, .api = api, .listen_fd = listen_fd, .accepting = true};
 	loop->economy = api->service->rooms.economy;
+	lateness_init(&loop->lateness, rules->answer_within_ms);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->events = allocate(rules->turn, sizeof(*loop->events));
 	loop->gathering = new_flight(loop);
@@ -168,15 +171,58 @@ has_room(const struct loop *loop)
 }
 
 static void
+answer(struct loop *loop, struct place *place)
+{
+	bool kept = fcgi_answer(place->fcgi, &place->exchange.response);
+
+	if (kept && !loop->rules->keeps_connections) {
+		fcgi_close(place->fcgi);
+		kept = false;
+	}
+	if (!kept)
+		give_back(loop, place);
+}
+
+/* Its answer would come too late. It takes no part in a turn: the sooner it is gone, the fewer more become late. */
+static void
+shed(struct loop *loop, struct place *place)
+{
+	struct flight *flight = loop->gathering;
+
+	metrics_add(METRIC_REQUESTS_SHED, 1);
+	api_refuse(&flight->arena, &place->exchange, ERR_OVERLOADED, loop->lateness.now_unix_ms);
+	answer(loop, place);
+	if (flight->ready_count == 0) {
+		arena_reset(&flight->arena);
+		flight->ready_bytes = 0;
+	}
+}
+
+/* nginx closes the connection of a request whose client has gone, or that it has given up. */
+static void
+abandon(struct loop *loop, struct place *place)
+{
+	if (fcgi_left_request(place->fcgi))
+		metrics_add(METRIC_REQUESTS_ABANDONED, 1);
+	fcgi_close(place->fcgi);
+	give_back(loop, place);
+}
+
+static void
 receive(struct loop *loop, struct place *place)
 {
 	struct flight *flight = loop->gathering;
+	const struct request *request = &place->exchange.request;
 
 	if (!fcgi_receive(place->fcgi, &flight->arena, &place->exchange.request)) {
 		give_back(loop, place);
 		return;
 	}
-	flight->ready_bytes += place->exchange.request.body.len;
+	flight->ready_bytes += request->body.len;
+	if (lateness_is_late(&loop->lateness, request_arrived_ms(request->arrived))) {
+		shed(loop, place);
+		return;
+	}
 	flight->exchanges[flight->ready_count] = &place->exchange;
 	flight->ready[flight->ready_count++] = place;
 }
@@ -189,8 +235,12 @@ open_place(struct loop *loop, int fd)
 	fcgi_open(place->fcgi, fd);
 	place->fd = fd;
 	/* nginx sends at once what it connects for; who does not is watched, and holds nobody up. */
-	if (!loop->rules->keeps_connections && fcgi_readable(place->fcgi)) {
+	enum peer_state peer = loop->rules->keeps_connections ? PEER_SILENT : fcgi_look(place->fcgi);
+
+	if (peer == PEER_HAS_SENT) {
 		receive(loop, place);
+	} else if (peer == PEER_GONE) {
+		abandon(loop, place);
 	} else if (!watch(loop, fd, place, EPOLLIN | EPOLLRDHUP)) {
 		fcgi_close(place->fcgi);
 		give_back(loop, place);
@@ -235,8 +285,7 @@ take_event(struct loop *loop, const struct epoll_event *event)
 	} else if (place == ECONOMY_PLACE) {
 		return; /* every look ends with driving it */
 	} else if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-		fcgi_close(place->fcgi);
-		give_back(loop, place);
+		abandon(loop, place);
 	} else if (loop->gathering->ready_count < loop->rules->turn) {
 		/* A request may wait for longer than its turn: until then nobody looks at its connection. */
 		if (!loop->rules->keeps_connections)
@@ -265,12 +314,27 @@ patience_ms(const struct loop *loop)
 	return patience < 0 || left < patience ? left : patience;
 }
 
+/* Read anew when the process was held up between them: that would look like a clock that was set. */
+static void
+look_at_clocks(struct loop *loop)
+{
+	int64_t boot_ms;
+	int64_t unix_ms;
+
+	do {
+		boot_ms = clock_boot_ms();
+		unix_ms = clock_unix_ms();
+	} while (clock_boot_ms() - boot_ms >= LATENESS_STEP_MS / 2);
+	lateness_look(&loop->lateness, unix_ms, boot_ms);
+}
+
 /* Waits for requests and reads them; nothing is waited for once there is one. Returns how many events there were. */
 static int
 gather(struct loop *loop, int timeout_ms, const sigset_t *wait_mask)
 {
 	int count = epoll_pwait(loop->epoll_fd, loop->events, (int)loop->rules->turn, timeout_ms, wait_mask);
 
+	look_at_clocks(loop);
 	for (int i = 0; i < count; i++)
 		take_event(loop, &loop->events[i]);
 	return count;
@@ -280,16 +344,8 @@ static void
 send_answer(void *context, size_t index)
 {
 	struct flight *flight = context;
-	struct loop *loop = flight->loop;
-	struct place *place = flight->ready[index];
-	bool kept = fcgi_answer(place->fcgi, &place->exchange.response);
 
-	if (kept && !loop->rules->keeps_connections) {
-		fcgi_close(place->fcgi);
-		kept = false;
-	}
-	if (!kept)
-		give_back(loop, place);
+	answer(flight->loop, flight->ready[index]);
 }
 
 /* The last answer of a turn is sent. */

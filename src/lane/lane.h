@@ -4,6 +4,9 @@
  *
  * Kept connections stay open and are watched by epoll (the read lane: nginx keeps a pool of them). In all other lanes a
  * connection is for one request, so that any free process takes what waits.
+ *
+ * Work is begun only for a client that waits for it, and that will have waited no longer than the lane answers within:
+ * what came in earlier is refused as `overloaded`, and what nginx has closed is dropped.
  */
 #ifndef BP_LANE_LANE_H
 #define BP_LANE_LANE_H
@@ -16,7 +19,8 @@ struct lane_rules {
 	const char *name;
 	enum lane lane;
 	bool keeps_connections;
-	size_t turn; /* most requests answered together */
+	size_t turn;              /* most requests answered together */
+	int64_t answer_within_ms; /* what has waited longer is refused unseen */
 };
 
 enum { LANE_CONNECTIONS_MAX = 4096 };

@@ -95,6 +95,7 @@ check_defaults(const struct conf *conf)
 	CU_ASSERT(conf->auth.leeway_s == 5);
 	CU_ASSERT(conf->auth.remembered_tokens == 16384);
 	CU_ASSERT(conf->read_lane.processes == 0 && conf->read_lane.turn == 64);
+	CU_ASSERT(conf->read_lane.answer_within_ms == 1000 && conf->store_lane.answer_within_ms == 2000);
 	CU_ASSERT(conf->store_lane.processes == 0 && conf->store_lane.turn == 32);
 	CU_ASSERT(conf->admin_lane.processes == 1 && conf->admin_lane.turn == 8);
 }
@@ -493,7 +494,7 @@ test_sample_is_the_defaults(void)
 			keys++;
 		}
 	}
-	CU_ASSERT(keys == 46);
+	CU_ASSERT(keys == 50);
 	conf = load(text, NULL, detail);
 	CU_ASSERT_FATAL(conf != NULL);
 	check_defaults(conf);
@@ -522,7 +523,7 @@ test_sample_names_the_variables(void)
 		at = end + 1;
 		variables++;
 	}
-	CU_ASSERT(variables == 46);
+	CU_ASSERT(variables == 50);
 	free(text);
 }
 

@@ -267,6 +267,42 @@ test_traceparent(void)
 	}
 }
 
+static void
+test_arrival(void)
+{
+	static const struct {
+		struct str text;
+		int64_t ms;
+	} cases[] = {
+		{TEXT("1795829377.196"), INT64_C(1795829377196)},
+		{TEXT("0000000000.000"), 0},
+		{TEXT("1.001"), 1001},
+		{TEXT("9999999999.999"), INT64_C(9999999999999)},
+		{TEXT(""), 0},
+		{TEXT("1795829377"), 0},
+		{TEXT("1795829377196"), 0},
+		{TEXT("1795829377.19"), 0},
+		{TEXT("1795829377.1966"), 0},
+		{TEXT("17958293770.196"), 0},
+		{TEXT("-795829377.196"), 0},
+		{TEXT("+795829377.196"), 0},
+		{TEXT("179582 377.196"), 0},
+		{TEXT("1795829377,196"), 0},
+		{TEXT("17958.9377.196"), 0},
+		{TEXT("1795829377.1 6"), 0},
+		{TEXT("0x7958293f.196"), 0},
+		{TEXT(".196"), 0},
+		{TEXT("\0\0\0\0\0\0\0\0\0\0.196"), 0},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		if (request_arrived_ms(cases[i].text) != cases[i].ms)
+			printf("# arrived %s\n", cases[i].text.ptr);
+		CU_ASSERT_EQUAL(request_arrived_ms(cases[i].text), cases[i].ms);
+	}
+	CU_ASSERT_EQUAL(request_arrived_ms(STR_NONE), 0);
+}
+
 /* Any bytes: refused, or parts that are decoded and not empty. */
 static void
 test_random_targets(void)
@@ -305,6 +341,7 @@ main(void)
 		{"query", test_query},
 		{"request ids", test_request_ids},
 		{"traceparent", test_traceparent},
+		{"time of arrival", test_arrival},
 		{"random targets", test_random_targets},
 		CU_TEST_INFO_NULL,
 	};

@@ -1,0 +1,209 @@
+#!/usr/bin/perl
+# Overload: what a lane cannot answer in time is refused, not begun; work whose client has gone is not begun either. Lanes
+# are made slow by stopping their processes (SIGSTOP), and what then waits is counted in answers, in the ledger and in the
+# metrics.
+use Test2::V0;
+use lib 't/lib';
+use Battlepass::Client;
+use Battlepass::Stack;
+use POSIX ();
+use Time::HiRes qw(sleep time);
+
+use constant { WITHIN => 1.0, TOO_LONG => 1.3, MANY => 70 }; # more than one process answers in a turn
+
+my $s = Battlepass::Stack->new(config => join '', map { "${_}_lane { answer_within_ms = " . WITHIN * 1000 . " }\n" } qw(read store));
+my $season = $s->season;
+await_cache($s);
+
+# --- lanes that stand still ---
+
+sub lane_pids {
+    my ($lane) = @_;
+    return grep {
+        open my $in, '<', "/proc/$_/comm" or die "/proc/$_/comm: $!";
+        <$in> eq "bp-$lane\n";
+    } keys %{ $s->workers };
+}
+
+sub stop_lane {
+    my ($lane) = @_;
+    my @pids = lane_pids($lane);
+    CORE::kill('STOP', @pids) == @pids or die "STOP: $!";
+    return @pids;
+}
+
+# Stops the lanes while the code runs; it gets nothing, and its value is returned.
+sub while_stopped {
+    my ($lanes, $code) = @_;
+    my @pids = map { stop_lane($_) } @$lanes;
+    my $result = eval { $code->() };
+    my $died = $@;
+    CORE::kill('CONT', @pids);
+    die $died if $died;
+    return $result;
+}
+
+# --- requests that are under way ---
+
+sub grant_text {
+    my ($player, %headers) = @_;
+    return http_text('POST', "/v1/seasons/$season/players/$player/xp-grants",
+        { $s->as('server'), 'Idempotency-Key' => fresh_key(), 'Content-Type' => 'application/json', %headers },
+        '{"amount":7,"source":"match"}');
+}
+
+sub read_text {
+    my ($player) = @_;
+    return http_text('GET', "/v1/seasons/$season/players/$player/progress", { $s->as('server') });
+}
+
+# Each on a connection of its own.
+sub send_all {
+    my (@texts) = @_;
+    return map { my $socket = http_connect($s); syswrite $socket, $_; $socket } @texts;
+}
+
+sub counted {
+    my ($code) = @_;
+    my $before = $s->metrics;
+    $code->();
+    my $after = $s->metrics;
+    return map { $after->{"battlepass_requests_${_}_total"} - $before->{"battlepass_requests_${_}_total"} } qw(shed abandoned);
+}
+
+sub is_refused {
+    my ($answer, $name) = @_;
+    is_problem($answer, 503, 'overloaded', $name);
+    like($answer->{headers}{'retry-after'}, qr/^[1-9]\d*$/, "$name: Retry-After");
+    is($answer->{headers}{'cache-control'}, 'no-store', "$name: Cache-Control");
+    return;
+}
+
+# --- the tests ---
+
+subtest 'grants that waited too long' => sub {
+    my $player = $s->fresh_player;
+    my (@late, @fresh);
+    my ($shed, $abandoned) = counted(sub {
+        while_stopped(['store'], sub {
+            @late = send_all(map { grant_text($player, 'X-Request-Id' => "late-$_") } 1 .. MANY);
+            sleep TOO_LONG;
+            @fresh = send_all(map { grant_text($player) } 1 .. 3);
+            return;
+        });
+        for my $i (1 .. MANY) {
+            my $answer = http_read($late[ $i - 1 ]);
+            is($answer->{status}, 503, "late $i") if $i > 1;
+            is_refused($answer, 'late') if $i == 1;
+            is($answer->{json}{instance}, "late-$i", "late $i: its own answer");
+        }
+        is(http_read($_)->{status}, 201, 'what came in later is served') for @fresh;
+    });
+    is([$shed, $abandoned], [MANY, 0], 'the metrics');
+    is(scalar @{ ledger($s, $player) }, scalar @fresh, 'none of the late grants was made');
+    is(grant($s, $player, 7)->{status}, 201, 'and all is well');
+};
+
+subtest 'reads that waited too long' => sub {
+    my $player = $s->fresh_player;
+    my (@late, @fresh);
+    progress($s, $player) for 1 .. 2;
+    my ($shed, $abandoned) = counted(sub {
+        while_stopped(['read'], sub {
+            @late = send_all((read_text($player)) x MANY);
+            sleep TOO_LONG;
+            @fresh = send_all(read_text($player));
+            return;
+        });
+        is_refused(http_read($late[0]), 'late');
+        is(http_read($_)->{status}, 503, 'late') for @late[ 1 .. $#late ];
+        is(http_read($_)->{status}, 200, 'what came in later is served') for @fresh;
+        is(http_read((send_all(read_text($player)))[0])->{status}, 200, 'and all is well');
+    });
+    is([$shed, $abandoned], [MANY, 0], 'the metrics');
+};
+
+subtest 'a request handed on to another lane keeps its first time' => sub {
+    my ($both, $one, $grant);
+    while_stopped(['store'], sub {
+        while_stopped(['read'], sub {
+            ($both) = send_all(read_text($s->fresh_player)); # a miss
+            sleep WITHIN * 0.7;
+            return;
+        });
+        ($one) = send_all(read_text($s->fresh_player));
+        ($grant) = send_all(grant_text($s->fresh_player));
+        sleep WITHIN * 0.6;
+        return;
+    });
+    is_refused(http_read($both), 'too long in both lanes together');
+    is(http_read($one)->{status}, 200, 'in one of them only');
+    is(http_read($grant)->{status}, 201, 'beside it');
+};
+
+subtest 'a body that comes slowly has not waited' => sub {
+    my $socket = http_connect($s);
+    my $text = grant_text($s->fresh_player);
+    syswrite $socket, substr $text, 0, -5;
+    sleep TOO_LONG;
+    syswrite $socket, substr $text, -5;
+    is(http_read($socket)->{status}, 201, 'served');
+};
+
+subtest 'clients that have gone' => sub {
+    my ($player, $other) = map { $s->fresh_player } 1 .. 2;
+    my @stay;
+    my ($shed, $abandoned) = counted(sub {
+        while_stopped(['store'], sub {
+            my @go = send_all(map { grant_text($player) } 1 .. MANY);
+            @stay = send_all(map { grant_text($other) } 1 .. 3);
+            sleep 0.2;
+            close $_ for @go;
+            sleep 0.2;
+            return;
+        });
+        is(http_read($_)->{status}, 201, 'who stays is served') for @stay;
+    });
+    is([$shed, $abandoned], [0, MANY], 'the metrics');
+    is(ledger($s, $player), [], 'no grant was made for those who went');
+    is(scalar @{ ledger($s, $other) }, scalar @stay, 'and one for each who stayed');
+};
+
+subtest 'readers that have gone' => sub {
+    my $player = $s->fresh_player;
+    progress($s, $player) for 1 .. 2;
+    my $hits = $s->metrics->{battlepass_cache_hits_total};
+    my ($shed, $abandoned) = counted(sub {
+        while_stopped(['read'], sub {
+            my @go = send_all((read_text($player)) x MANY);
+            sleep 0.2;
+            close $_ for @go;
+            sleep 0.2;
+            return;
+        });
+        is(progress($s, $player)->{status}, 200, 'who comes later is served');
+    });
+    is([$shed, $abandoned], [0, MANY], 'the metrics');
+    is($s->metrics->{battlepass_cache_hits_total} - $hits, 1, 'nothing was looked up for those who went');
+};
+
+subtest 'times that make no sense shed nothing' => sub {
+    my $now = time;
+    my %said = (
+        'none' => undef, 'empty' => '', 'text' => 'yesterday', 'seconds' => int $now, 'zero' => '0000000000.000', 'negative' => '-000000005.000',
+        'to come' => sprintf('%.3f', $now + 3600), 'an hour ago' => sprintf('%.3f', $now - 3600), 'huge' => '9' x 400, 'NUL' => "\0" x 14,
+    );
+    my $ask = sub {
+        my ($lane, $arrived) = @_;
+        my $socket = fcgi_connect($s, $lane);
+        print {$socket} fcgi_request({ REQUEST_METHOD => 'GET', REQUEST_URI => '/livez', defined $arrived ? (REQUEST_ARRIVED => $arrived) : () });
+        $socket->flush;
+        return fcgi_read($socket);
+    };
+    for my $lane ('read', 'store') {
+        isnt($ask->($lane, $said{$_})->{status}, 503, "$lane: $_") for sort keys %said;
+        is($ask->($lane, sprintf '%.3f', $now - 20)->{status}, 503, "$lane: and one that does");
+    }
+};
+
+done_testing;
