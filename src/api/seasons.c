@@ -75,6 +75,8 @@ seasons_decode(struct call *call)
 	struct str cursor;
 	enum err err = call_page(call, &page->size, &cursor);
 
+	if (err == ERR_OK && seasons->version == 0)
+		err = ERR_STORE_UNAVAILABLE; /* never read: nobody knows whether there are none */
 	if (err != ERR_OK)
 		return err;
 	call->work = page;

@@ -219,6 +219,8 @@ turn_season(struct turn *turn, struct str name, const struct season_entry **ret_
 	const struct directory_content *seasons = &turn->service->seasons;
 	const struct season_entry *entry = NULL;
 
+	if (seasons->version == 0)
+		return ERR_STORE_UNAVAILABLE; /* a host that has just started does not know of any season yet */
 	if (str_equal(name, STR("current"))) {
 		enum err err = directory_current(seasons, turn->now_ms, &entry);
 

@@ -401,6 +401,22 @@ test_empty_turn(void)
 	close_fake();
 }
 
+/* Guards against "no such season" from a host that has just started and has not read the directory yet. */
+static void
+test_directory_never_read(void)
+{
+	static const struct directory never_read;
+	const struct season_entry *entry;
+
+	open_fake(true);
+	fake.service.rooms.directory = &never_read;
+	memset(&fake.service.seasons, 0, sizeof(fake.service.seasons));
+	fake_service_begin(&fake);
+	CU_ASSERT_EQUAL(turn_season(&fake.turn, STR("s1"), &entry), ERR_STORE_UNAVAILABLE);
+	CU_ASSERT_EQUAL(turn_season(&fake.turn, STR("current"), &entry), ERR_STORE_UNAVAILABLE);
+	close_fake();
+}
+
 int
 main(void)
 {
@@ -421,6 +437,7 @@ main(void)
 		{"many reads are one", test_many_at_once},
 		{"a grant and a read in one turn", test_grant_and_read_in_one_turn},
 		{"an empty turn", test_empty_turn},
+		{"the directory was never read", test_directory_never_read},
 		CU_TEST_INFO_NULL,
 	};
 
