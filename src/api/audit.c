@@ -27,6 +27,9 @@ static const char *const actions[] = {
 	"purchase_stuck",
 	"purchase_closed",
 	"delivery_retry",
+	"flags_changed",
+	"cache_flushed",
+	"cache_warmed",
 };
 
 static enum err
@@ -163,10 +166,18 @@ take_number(struct str *text, uint64_t *ret_number)
 	return part.len >= 1 && part.len <= DIGITS_MAX;
 }
 
-/* The cursor is the place in the chains where the call before has ended: player~season~sequence. */
+/*
+ * The cursor is the place in the chains where the call before has ended: player~season~sequence; of the operators'
+ * chain
+ * ~~sequence.
+ */
 static bool
 parse_position(struct str cursor, struct chain_position *position)
 {
+	if (str_starts_with(cursor, STR("~~"))) {
+		cursor = (struct str){cursor.ptr + 2, cursor.len - 2};
+		return take_number(&cursor, &position->sequence) && position->sequence && cursor.len == 0;
+	}
 	return take_id(&cursor, position->player) && take_id(&cursor, position->season) &&
 	       take_number(&cursor, &position->sequence) && cursor.len == 0;
 }
@@ -188,8 +199,8 @@ verify_decode(struct call *call)
 static void
 put_broken(const struct audit_check *check, struct buf *out)
 {
-	member_text(out, ",\"broken\":{\"player\":", str_from(check->at.player));
-	member_text(out, ",\"season\":", str_from(check->at.season));
+	member_optional(out, ",\"broken\":{\"player\":", str_from(check->at.player));
+	member_optional(out, ",\"season\":", str_from(check->at.season));
 	member_number(out, ",\"sequence\":\"", check->at.sequence);
 	member_text(out, "\",\"detail\":", str_from(check->detail));
 	buf_char(out, '}');

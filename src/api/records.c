@@ -123,8 +123,8 @@ record_entry(const struct audit_entry *entry, struct buf *out)
 {
 	member_uuid(out, "\"entry\":", &entry->id);
 	member_number(out, ",\"sequence\":\"", entry->sequence);
-	member_text(out, "\",\"player\":", entry->player);
-	member_text(out, ",\"season\":", str_from(entry->season));
+	member_optional(out, "\",\"player\":", entry->player);
+	member_optional(out, ",\"season\":", str_from(entry->season));
 	member_text(out, ",\"action\":", str_from(entry->action));
 	member_text(out, ",\"actor\":", entry->author.actor);
 	member_text(out, ",\"role\":", str_from(entry->author.role));

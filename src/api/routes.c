@@ -56,6 +56,8 @@ static const struct route routes[] = {
 	 ERR_DELIVERY_NOT_FOUND},
 	{METHOD_GET, ADMIN "/audit", LANE_ADMIN, VIEWERS, false, audit_decode, audit_encode, ERR_OK},
 	{METHOD_GET, ADMIN "/audit:verify", LANE_ADMIN, VIEWERS, false, verify_decode, verify_encode, ERR_OK},
+	{METHOD_GET, ADMIN "/flags", LANE_ADMIN, ROLE_ADMIN, false, NULL, flags_encode, ERR_OK},
+	{METHOD_PUT, ADMIN "/flags", LANE_ADMIN, ROLE_ADMIN, false, flags_decode, operator_encode, ERR_OK},
 	{METHOD_GET, "/livez", LANE_READ | LANE_STORE | LANE_ADMIN, 0, false, NULL, livez_encode, ERR_OK},
 	{METHOD_GET, "/readyz", LANE_ADMIN, 0, false, NULL, readyz_encode, ERR_OK},
 	{METHOD_GET, "/metrics", LANE_ADMIN, 0, true, NULL, metrics_encode, ERR_OK},

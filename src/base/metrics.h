@@ -24,6 +24,7 @@
 	X(REDIRECTS, "battlepass_lane_redirects_total", "Requests handed to another lane.")                            \
 	X(CACHE_HITS, "battlepass_cache_hits_total", "Progress reads answered from Redis.")                            \
 	X(CACHE_MISSES, "battlepass_cache_misses_total", "Progress reads that needed the database.")                   \
+	X(CACHE_BYPASSED, "battlepass_cache_bypassed_total", "Progress reads that the flags sent around the cache.")   \
 	X(CACHE_FILLS, "battlepass_cache_fills_total", "Documents that readers put into Redis.")                       \
 	X(CACHE_FILLS_REFUSED, "battlepass_cache_fills_refused_total", "Fills that Redis refused as possibly old.")    \
 	X(CACHE_FENCES, "battlepass_cache_fences_total", "Fences set before a commit.")                                \

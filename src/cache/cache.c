@@ -15,6 +15,8 @@ struct cache {
 	const struct conf *conf;
 	const struct cache_shared *shared;
 	struct distrusted distrusted; /* the lease's, as of the last look */
+	const struct flags *flags;    /* NULL: everybody is served */
+	struct cache_flags in_force;
 	struct redis *redis;
 	struct buf value; /* scratch for the V being sent */
 	struct arena scratch;
@@ -186,11 +188,38 @@ judge(struct cache_lookup *lookup, struct str value)
 	}
 }
 
-/* Nothing that the cache says of a distrusted player counts, and nothing is put there. */
+/* Looked at once for all lookups of a turn. What cannot be read serves nobody. */
+static void
+take_flags(struct cache *cache)
+{
+	if (cache->flags && !flags_look(cache->flags, &cache->in_force))
+		cache->in_force = (struct cache_flags){.revision = 0};
+}
+
+/*
+ * May this read be answered from the cache, and fill it? Else it goes around, and leaves nothing there. Nothing that the
+ * cache says of a distrusted player counts.
+ */
 static bool
 asks_cache(const struct cache *cache, const struct cache_lookup *lookup)
 {
-	return !distrusted_names(&cache->distrusted, lookup->player, str_from(lookup->season->id));
+	return (!cache->flags || flags_serve(&cache->in_force, lookup->player)) &&
+	       !distrusted_names(&cache->distrusted, lookup->player, str_from(lookup->season->id));
+}
+
+/* Those of the lookups that ask; the others are CACHE_ABSENT. */
+static size_t
+choose_asking(struct cache *cache, struct cache_lookup *const lookups[], size_t count, struct cache_lookup **asking)
+{
+	size_t chosen = 0;
+
+	take_flags(cache);
+	for (size_t i = 0; i < count; i++) {
+		lookups[i]->state = CACHE_ABSENT;
+		if (asks_cache(cache, lookups[i]))
+			asking[chosen++] = lookups[i];
+	}
+	return chosen;
 }
 
 static bool
@@ -216,8 +245,6 @@ receive_lookups(struct cache *cache, struct cache_lookup *const lookups[], size_
 	bool refused = false;
 
 	for (size_t i = 0; i < count; i++) {
-		if (!asks_cache(cache, lookups[i]))
-			continue;
 		if (!redis_reply(cache->redis, arena, &answer))
 			return false;
 		if (answer.type == REDIS_TEXT)
@@ -239,16 +266,21 @@ lookup_all(void *self, struct cache_view at, struct cache_lookup *const lookups[
 	   struct arena *arena)
 {
 	struct cache *cache = self;
+	struct cache_lookup **asking = ARENA_ARRAY(arena, count, struct cache_lookup *);
+	size_t asked = choose_asking(cache, lookups, count, asking);
 
+	/* The read lane hands on what it did not ask for; it counts where it is answered. */
+	if (leave_token)
+		metrics_add(METRIC_CACHE_BYPASSED, count - asked);
+	if (asked == 0)
+		return true;
 	if (redis_connection(cache->redis) != at.connection)
 		return false;
 	redis_begin(cache->redis);
-	for (size_t i = 0; i < count; i++) {
-		lookups[i]->state = CACHE_ABSENT;
-		if (asks_cache(cache, lookups[i]) && !send_lookup(cache, at.epoch, lookups[i], leave_token, arena))
+	for (size_t i = 0; i < asked; i++)
+		if (!send_lookup(cache, at.epoch, asking[i], leave_token, arena))
 			return false;
-	}
-	return redis_ask_role(cache->redis) && receive_lookups(cache, lookups, count, leave_token, arena);
+	return redis_ask_role(cache->redis) && receive_lookups(cache, asking, asked, leave_token, arena);
 }
 
 static bool
@@ -478,6 +510,12 @@ cache_free(struct cache *cache)
 	buf_release(&cache->value);
 	arena_release(&cache->scratch);
 	free(cache);
+}
+
+void
+cache_steer(struct cache *cache, const struct flags *flags)
+{
+	cache->flags = flags;
 }
 
 const struct cache_port *

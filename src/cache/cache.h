@@ -24,6 +24,8 @@ struct cache;
 /* All are borrowed for the cache's life. */
 struct cache *cache_new(const struct conf *conf, struct cache_shared *shared);
 void cache_free(struct cache *cache);
+/* From now on reads are steered by these flags, which are borrowed, too; without, all are served. */
+void cache_steer(struct cache *cache, const struct flags *flags);
 /* The port of this cache; lives as long as it does. */
 const struct cache_port *cache_port(const struct cache *cache);
 

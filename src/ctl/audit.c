@@ -29,8 +29,8 @@ verify(const struct records_port *records, const char *player, const char *seaso
 		if (err != ERR_OK)
 			return err;
 		if (check->broken) {
-			printf("%s %s: entry %" PRIu64 ": %s\n", check->at.player, check->at.season, check->at.sequence,
-			       check->detail);
+			printf("%s%s%s: entry %" PRIu64 ": %s\n", check->at.player[0] ? check->at.player : "operators",
+			       check->at.player[0] ? " " : "", check->at.season, check->at.sequence, check->detail);
 			++*broken;
 		}
 		show_progress(check);

@@ -29,6 +29,8 @@ static const struct {
 	{"season", "list", ctl_season_list, "", "lists the seasons with state and revision"},
 	{"player", "verify", ctl_player_verify, "[--season S] PLAYER | --all",
 	 "checks that the ledgers of a player, or of all, give what is stored; a line for each fault"},
+	{"flag", NULL, ctl_flag, "[NAME [VALUE --reason TEXT]]",
+	 "lists the rollout flags, prints one, or sets it: in force on all hosts within 2 seconds"},
 	{"audit", "verify", ctl_audit_verify, "[--player P] [--season S]",
 	 "checks the hash chains of the audit log; a line for each that is broken"},
 	{"key", "generate", ctl_key_generate, "--private FILE --set FILE [--algorithm A]",

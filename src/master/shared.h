@@ -9,11 +9,13 @@
 #include "base/uuid.h"
 #include "cache/shared.h"
 #include "service/directory.h"
+#include "service/flags.h"
 
 struct shared {
 	struct uuid host; /* this master's life; written by the master before the first child */
 	struct cache_shared cache;
 	struct directory directory; /* written by the steward */
+	struct flags flags;         /* written by the steward */
 	struct metrics metrics;     /* a slot a process */
 };
 

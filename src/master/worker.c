@@ -131,11 +131,13 @@ rooms_open(struct rooms *rooms, enum worker_kind kind, const struct conf *conf, 
 
 	rooms->store = kinds[kind].has_store ? store_new(conf, STORE_REPLY_S) : NULL;
 	rooms->cache = cache_new(conf, &shared->cache);
+	cache_steer(rooms->cache, &shared->flags);
 	rooms->economy = kinds[kind].has_economy && sells ? economy_new(conf) : NULL;
 
 	struct service_rooms ports = {
 		.store = rooms->store ? store_port(rooms->store) : NULL,
 		.records = rooms->store ? store_records(rooms->store) : NULL,
+		.operators = rooms->store ? store_operators(rooms->store) : NULL,
 		.cache = cache_port(rooms->cache),
 		.codec = &render_codec,
 		.economy = rooms->economy ? economy_port(rooms->economy) : NULL,
@@ -247,7 +249,8 @@ worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared
 	}
 	if (kind == WORKER_COURIER)
 		return run_courier(conf, shared, &stop_asked, &wait_mask);
-	return steward_run(conf, shared->host, &shared->cache, &shared->directory, &stop_asked, &wait_mask);
+	return steward_run(conf, shared->host, &shared->cache, &shared->directory, &shared->flags, &stop_asked,
+			   &wait_mask);
 }
 
 static int

@@ -344,6 +344,7 @@ heads_peek(struct head_stream *stream, const struct chain_head **ret_head)
 
 			memcpy(stream->after.player, end->player, sizeof(end->player));
 			memcpy(stream->after.season, end->season, sizeof(end->season));
+			stream->after.sequence = UINT64_MAX; /* behind this one, also where it is the operators' */
 		}
 		stream->next = stream->count = 0;
 		arena_reset(&stream->arena);
@@ -453,7 +454,7 @@ audit_check(const struct records_port *records, const char *player, const char *
 	struct chain_position after = check->at;
 
 	/* Chains are checked whole: what this one has got since is not looked at without what is before it. */
-	after.sequence = after.player[0] ? UINT64_MAX : 0;
+	after.sequence = after.player[0] || after.sequence || check->broken ? UINT64_MAX : 0;
 	result.broken = false;
 	result.detail[0] = '\0';
 	stream_open(&walk.entries, &walk.source, &after);

@@ -1,7 +1,8 @@
 /*
  * The audit log's chain: the entries of a player in a season, each with a SHA-256 over the hash before it and all that
  * it says. The head (number and hash of the last one) stands in the player's progress row, so that neither a change nor
- * a missing end goes unseen.
+ * a missing end goes unseen. What operators do to the whole service is a chain of its own, of no player and season (both
+ * are empty), whose head stands in the row of the flags; it comes before all others.
  */
 #ifndef BP_SERVICE_AUDIT_H
 #define BP_SERVICE_AUDIT_H

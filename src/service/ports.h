@@ -16,6 +16,7 @@
 #include "domain/progress.h"
 #include "domain/purchase.h"
 #include "service/directory.h"
+#include "service/flags.h"
 
 /*
  * A host trusts the cache for LEASE_MS by one word of the steward's. Whoever waits LEASE_DEAD_MS after a change of
@@ -334,7 +335,7 @@ struct season_standing {
 	int64_t updated_at_ms;
 };
 
-/* The head of a player's chain, as its progress row says. */
+/* The head of a player's chain, as its progress row says; of the operators', as the row of the flags says. */
 struct chain_head {
 	char player[SEASON_ID_MAX + 1];
 	char season[SEASON_ID_MAX + 1];
@@ -365,13 +366,61 @@ struct records_port {
 			      size_t *ret_count);
 	/*
 	 * Entries in the order of their chains (player, season, sequence) behind a position (zeroed: from the first),
-	 * of one player or season where they are not NULL.
+	 * of one player or season where they are not NULL. First comes the operators' chain, of no player and season.
 	 */
 	enum err (*chain)(void *self, const char *player, const char *season, const struct chain_position *after,
 			  uint32_t limit, struct arena *arena, struct audit_entry **ret_rows, size_t *ret_count);
-	/* The heads of the chains in the same order, behind a player and season; only those with entries. */
+	/*
+	 * The heads of the chains in the same order, behind a player and season (of neither, sequence 0: from the
+	 * first); only those with entries.
+	 */
 	enum err (*chain_heads)(void *self, const char *player, const char *season, const struct chain_position *after,
 				uint32_t limit, struct arena *arena, struct chain_head **ret_heads, size_t *ret_count);
+};
+
+enum { WARMING_FROM_NEWEST = INT32_MAX }; /* an hour behind all others */
+
+/* The warming that was asked for last, and how far it has come. */
+struct warming {
+	uint64_t request;               /* counts them */
+	uint64_t epoch;                 /* the newest that a warming was begun for */
+	char season[SEASON_ID_MAX + 1]; /* empty: all that are active */
+	uint64_t players;               /* how many at most */
+	bool done;
+	uint64_t expected; /* how many players it will look at; 0: not known yet */
+	uint64_t looked_at;
+	uint64_t loaded; /* of these, who were not in the cache */
+	/* Where it is: behind this player, of those who were active last in this hour. */
+	char at_season[SEASON_ID_MAX + 1];
+	uint32_t at_hour;
+	char at_player[SEASON_ID_MAX + 1];
+};
+
+/* What operators steer. */
+struct operator_state {
+	struct cache_flags flags;
+	struct write_gate gate;
+	struct warming warming;
+	/* The head of the operators' chain in the audit log: its entries have neither player nor season. */
+	uint64_t audit_count;
+	unsigned char audit_hash[AUDIT_HASH_SIZE];
+};
+
+/* A transaction of an operator: lock, find, save, commit; errors as in store_port. */
+struct operators_port {
+	void *self;
+	/* Outside of any transaction, one snapshot. ERR_STORE_UNAVAILABLE. */
+	enum err (*read)(void *self, struct operator_state *ret_state);
+	/* Begins, and lets one operator in at a time. */
+	enum err (*lock)(void *self, struct operator_state *ret_state);
+	/* Fills in the stored entry of this action and key, if there is one. */
+	enum err (*find)(void *self, struct audit_entry *entry, bool *ret_found, struct arena *arena);
+	/* Writes what differs, the chain's head and the entry. A gate that is no longer enabled is a change of its row.
+	 */
+	enum err (*save)(void *self, const struct operator_state *before, const struct operator_state *after,
+			 struct audit_entry *entry);
+	enum err (*commit)(void *self);
+	void (*rollback)(void *self);
 };
 
 /* How this process stands to the cache at one moment: looked at once when a turn begins. */

@@ -14,7 +14,8 @@
 /* The rooms that a service works with; all borrowed for its life. */
 struct service_rooms {
 	const struct store_port *store; /* NULL in a lane that never opens MySQL: its misses ask for the store lane */
-	const struct records_port *records; /* NULL with the store */
+	const struct records_port *records;     /* NULL with the store */
+	const struct operators_port *operators; /* the same */
 	const struct cache_port *cache;
 	const struct codec_port *codec;
 	const struct economy_port *economy; /* NULL where no call of the economy is ever begun */

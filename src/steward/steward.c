@@ -40,6 +40,22 @@ directory_chore(struct store *store, uint64_t version, struct directory *directo
 	tell_switches(copy, clock_unix_ms());
 }
 
+/* A fresh steward publishes in any case: the one before may have died while it wrote. */
+static void
+flags_chore(const struct cache_flags *content, struct flags *flags, struct cache_flags *copy)
+{
+	struct buf text;
+
+	if (memcmp(copy, content, sizeof(*copy)) == 0)
+		return;
+	*copy = *content;
+	flags_publish(flags, copy);
+	buf_init(&text);
+	flags_print(copy, &text);
+	log_info("flags: %s", buf_text(&text));
+	buf_release(&text);
+}
+
 static void
 sleep_until(int64_t boot_ms, const sigset_t *wait_mask)
 {
@@ -53,10 +69,11 @@ sleep_until(int64_t boot_ms, const sigset_t *wait_mask)
 
 int
 steward_run(const struct conf *conf, struct uuid host, struct cache_shared *cache, struct directory *directory,
-	    const volatile sig_atomic_t *stop, const sigset_t *wait_mask)
+	    struct flags *flags, const volatile sig_atomic_t *stop, const sigset_t *wait_mask)
 {
 	static struct store_control control; /* large */
 	struct lease_chore chore;
+	struct cache_flags known_flags = {.revision = 0};
 	struct directory_content *copy = calloc(1, sizeof(*copy));
 	struct store *store = store_new(conf, STORE_STEWARD_REPLY_S);
 
@@ -67,8 +84,10 @@ steward_run(const struct conf *conf, struct uuid host, struct cache_shared *cach
 		int64_t began_ms = clock_boot_ms();
 		bool answered = store_control_read(store, &control) == ERR_OK;
 
-		if (answered)
+		if (answered) {
 			directory_chore(store, control.directory_version, directory, copy);
+			flags_chore(&control.flags, flags, &known_flags);
+		}
 		lease_chore_run(&chore, store, answered ? &control : NULL, began_ms);
 		sleep_until(began_ms + STEWARD_TICK_MS, wait_mask);
 	}

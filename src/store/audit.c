@@ -251,12 +251,26 @@ audit_page(void *self, const struct entry_query *query, struct arena *arena, str
 	return run_reading(self, read_page, &reading, ret_rows, ret_count);
 }
 
+/* NULL: any. Empty is that of the operators' chain. */
+static void
+sql_and_id(struct db *db, const char *column, const char *id)
+{
+	if (!id)
+		return;
+	buf_literal(db_sql_more(db), " AND ");
+	sql_is_text(db, column, str_from(id));
+}
+
 /* Three ranges of the primary key, one behind the other: the rest of this chain, of this player, and of all. */
 static void
 sql_behind(struct db *db, const struct chain_position *after)
 {
 	struct buf *sql = db_sql_more(db);
 
+	if (!after->player[0] && after->sequence == 0) {
+		buf_literal(sql, "TRUE");
+		return;
+	}
 	buf_literal(sql, "((");
 	sql_of_season(db, str_from(after->player), after->season);
 	buf_format(sql, " AND sequence > %llu) OR (", (unsigned long long)after->sequence);
@@ -276,8 +290,8 @@ read_chain(struct store *store, void *argument)
 
 	buf_literal(sql, ENTRY_COLUMNS " FROM audit_log FORCE INDEX (PRIMARY) WHERE ");
 	sql_behind(store->db, reading->chain.after);
-	sql_and_text(store->db, "player_id", str_from(reading->chain.player));
-	sql_and_text(store->db, "season_id", str_from(reading->chain.season));
+	sql_and_id(store->db, "player_id", reading->chain.player);
+	sql_and_id(store->db, "season_id", reading->chain.season);
 	buf_format(sql, " ORDER BY player_id, season_id, sequence LIMIT %u", reading->chain.limit);
 	return select_entries(store->db, reading);
 }

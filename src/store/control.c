@@ -8,12 +8,8 @@
 #include "base/mutant.h"
 #include "store/store_private.h"
 
-/* Which server is this? A write that finds another one than at the last change must not trust what the cache holds. */
-#define DATABASE_ID  "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
-#define GATE_COLUMNS "c.epoch, c.change_number, c.enabled, c.settled, c.run_id, c.database_id = " DATABASE_ID
-
-static void
-take_gate(const struct db_result *result, struct write_gate *gate)
+void
+control_take_gate(const struct db_result *result, struct write_gate *gate)
 {
 	struct str run_id = db_text(result, 4);
 
@@ -36,7 +32,7 @@ select_gate(struct db *db, struct write_gate *ret_gate)
 	if (err != ERR_OK)
 		return err;
 	if (db_next(result))
-		take_gate(result, ret_gate);
+		control_take_gate(result, ret_gate);
 	else
 		err = ERR_STORE_SCHEMA;
 	db_result_free(result);
@@ -103,6 +99,13 @@ control_switch_off(void *self, uint64_t change)
 }
 
 enum err
+control_turn_off(struct db *db)
+{
+	buf_literal(db_sql(db), "UPDATE cache_control SET enabled = FALSE, settled = FALSE" CHANGED " WHERE id = 1");
+	return db_run(db, NULL);
+}
+
+enum err
 control_settle(void *self, uint64_t change)
 {
 	struct change wanted = {.assignments = "settled = TRUE", .change = change};
@@ -132,10 +135,10 @@ store_new_epoch(struct store *store, const struct write_gate *gate, const char *
 }
 
 static void
-take_distrusted(const struct db_result *result, struct store_control *control)
+take_distrusted(const struct db_result *result, unsigned column, struct store_control *control)
 {
-	struct str player = db_text(result, 7);
-	struct str season = db_text(result, 8);
+	struct str player = db_text(result, column);
+	struct str season = db_text(result, column + 1);
 
 	if (player.len == 0 || control->distrusted_count++ >= DISTRUSTED_MAX)
 		return;
@@ -154,8 +157,8 @@ read_control(struct store *store, void *argument)
 
 	control->distrusted_count = 0;
 	buf_format(db_sql_select(store->db),
-		   GATE_COLUMNS ", d.version, t.player_id, t.season_id"
-				" FROM cache_control c JOIN season_directory d ON d.id = 1"
+		   GATE_COLUMNS ", d.version, " FLAG_COLUMNS ", t.player_id, t.season_id"
+				" FROM cache_control c JOIN season_directory d ON d.id = 1 JOIN cache_flags f ON f.id = 1"
 				" LEFT JOIN cache_distrust t ON TRUE WHERE c.id = 1 LIMIT %d",
 		   DISTRUSTED_MAX + 1);
 	enum err err = db_select(store->db, &result);
@@ -165,9 +168,10 @@ read_control(struct store *store, void *argument)
 	if (db_rows(result) == 0)
 		err = ERR_STORE_SCHEMA;
 	while (db_next(result)) {
-		take_gate(result, &control->gate);
-		control->directory_version = db_u64(result, 6);
-		take_distrusted(result, control);
+		control_take_gate(result, &control->gate);
+		control->directory_version = db_u64(result, GATE_COLUMN_COUNT);
+		operators_take_flags(result, GATE_COLUMN_COUNT + 1, &control->flags);
+		take_distrusted(result, GATE_COLUMN_COUNT + 1 + FLAG_COLUMN_COUNT, control);
 	}
 	db_result_free(result);
 	return err;

@@ -89,16 +89,16 @@ save(void *self, const struct write_set *set)
 	return store_edge(err == ERR_OK ? rows_save(store->db, set) : err);
 }
 
-static enum err
-commit(void *self)
+enum err
+store_commit(void *self)
 {
 	struct store *store = self;
 
 	return store_edge(db_commit(store->db));
 }
 
-static void
-rollback(void *self)
+void
+store_rollback(void *self)
 {
 	struct store *store = self;
 
@@ -132,6 +132,7 @@ store_new(const struct conf *conf, unsigned reply_timeout_s)
 		abort();
 	store->db = db_new(conf, true, reply_timeout_s);
 	store->records = records_of(store);
+	store->operators = operators_of(store);
 	store->port = (struct store_port){
 		.self = store,
 		.load = rows_load,
@@ -146,8 +147,8 @@ store_new(const struct conf *conf, unsigned reply_timeout_s)
 		.live_purchase = purchases_live,
 		.find_reset = resets_find,
 		.save = save,
-		.commit = commit,
-		.rollback = rollback,
+		.commit = store_commit,
+		.rollback = store_rollback,
 		.switch_cache_off = control_switch_off,
 		.settle_cache = control_settle,
 		.cache_gate = control_gate,
@@ -179,6 +180,12 @@ const struct records_port *
 store_records(const struct store *store)
 {
 	return &store->records;
+}
+
+const struct operators_port *
+store_operators(const struct store *store)
+{
+	return &store->operators;
 }
 
 enum err

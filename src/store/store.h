@@ -20,6 +20,7 @@ struct store *store_new(const struct conf *conf, unsigned reply_timeout_s);
 void store_free(struct store *store);
 const struct store_port *store_port(const struct store *store);
 const struct records_port *store_records(const struct store *store);
+const struct operators_port *store_operators(const struct store *store);
 
 /* Connects and checks the schema. ERR_STORE_UNAVAILABLE, ERR_STORE_SCHEMA; detail: what the server said (256 bytes). */
 enum err store_check(struct store *store, char *detail);
@@ -27,14 +28,15 @@ enum err store_check(struct store *store, char *detail);
 const char *store_error(const struct store *store);
 
 /*
- * cache_control as the steward sees it, the version of the season directory, and whom nobody may trust the cache about:
- * one snapshot, in one round trip.
+ * cache_control as the steward sees it, the version of the season directory, the flags, and whom nobody may trust the
+ * cache about: one snapshot, in one round trip.
  */
 enum { DISTRUSTED_MAX = 1000 };
 
 struct store_control {
 	struct write_gate gate;
 	uint64_t directory_version;
+	struct cache_flags flags;
 	uint32_t distrusted_count; /* more than DISTRUSTED_MAX: only so many are named, and everybody is to be
 				      distrusted */
 	struct store_distrusted {

@@ -9,6 +9,7 @@ struct store {
 	struct db *db;
 	struct store_port port;
 	struct records_port records;
+	struct operators_port operators;
 };
 
 /* rows.c */
@@ -31,6 +32,20 @@ enum err distrust_insert(void *self, const struct distrust_row rows[], size_t co
 enum err distrust_settle(void *self, const struct distrust_row rows[], size_t count);
 enum err distrust_forget(void *self, const struct distrust_row rows[], size_t count);
 enum err distrust_others_reach(void *self, const struct uuid *id, const char *run_id, bool *ret_reach);
+/* Inside a transaction: off for everybody, and not settled. */
+enum err control_turn_off(struct db *db);
+/* Which server is this? A write that finds another one than at the last change must not trust what the cache holds. */
+#define DATABASE_ID  "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
+#define GATE_COLUMNS "c.epoch, c.change_number, c.enabled, c.settled, c.run_id, c.database_id = " DATABASE_ID
+enum { GATE_COLUMN_COUNT = 6 };
+/* From GATE_COLUMNS, which stand first. */
+void control_take_gate(const struct db_result *result, struct write_gate *gate);
+/* operators.c */
+#define FLAG_COLUMNS "f.revision, f.cache_share, f.cache, f.warming, f.auditor_checks_per_s"
+enum { FLAG_COLUMN_COUNT = 1 + FLAG_COUNT };
+/* From FLAG_COLUMNS, which begin at this one. */
+void operators_take_flags(const struct db_result *result, unsigned column, struct cache_flags *flags);
+struct operators_port operators_of(struct store *store);
 /* audit.c */
 enum err audit_find(void *self, struct audit_entry *const entries[], size_t count, bool found[], struct arena *arena);
 enum err audit_insert(struct db *db, const struct changes *changes);
@@ -85,6 +100,9 @@ enum err store_edge(enum err err);
  * transaction, which is lost with its connection.
  */
 enum err store_read_twice(struct store *store, enum err (*read)(struct store *, void *), void *argument);
+/* The end of a transaction. */
+enum err store_commit(void *self);
+void store_rollback(void *self);
 /* Runs a function that changes something by single statements, each whole in itself; again after a deadlock. */
 enum err store_write_retried(struct store *store, enum err (*write)(struct store *, void *), void *argument);
 

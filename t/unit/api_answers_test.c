@@ -267,7 +267,13 @@ uuid_of(const char *text)
 static void
 start(void)
 {
-	static const struct service_rooms rooms = {&store, &records, &cache, &render_codec, NULL, &directory};
+	static const struct service_rooms rooms = {
+		.store = &store,
+		.records = &records,
+		.cache = &cache,
+		.codec = &render_codec,
+		.directory = &directory,
+	};
 	static const struct service_limits limits = {.transaction_writes = 100, .answer_within_ms = 900, .sells = true};
 
 	memset(&stored, 0, sizeof(stored));
