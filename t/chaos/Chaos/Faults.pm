@@ -1,0 +1,277 @@
+# The classes of faults. Each is a list of actions; a round of a class is one action after another, chosen by chance, until
+# its time is over. An action does one thing and undoes it; what a whole round needs stands in before and after.
+package Chaos::Faults;
+
+use strict;
+use warnings;
+
+use Exporter qw(import);
+use Time::HiRes qw(sleep);
+
+our @EXPORT_OK = qw(@classes %mutants run_round class_names);
+
+# rest: seconds between two actions, at most. exempt: claims that do not hold in this class, counted all the same.
+our @classes = (
+    { name => 'none', rest => 1, actions => [ sub { $_[0]->pause(1) } ] },
+    { name => 'kill', rest => 0.6, actions => [ (\&kill_process) x 3, (\&kill_at_point) x 4, \&kill_master ], after => \&revive },
+    { name => 'stop', rest => 0.4, actions => [ (\&stop_process) x 4, \&stop_steward, \&stop_host ] },
+    { name => 'stop-servers', rest => 1.5, actions => [ (\&stop_redis) x 2, \&stop_mariadb ] },
+    { name => 'redis-restart', rest => 2.5, before => \&save_redis, actions => [ \&restart_redis_empty, \&restart_redis_old ] },
+    { name => 'redis-flush', rest => 0.3, actions => [ (\&flush) x 4, \&flush_storm, \&flush_scripts ] },
+    { name => 'eviction', rest => 0.1, before => \&make_small, actions => [ \&fill_with_junk ], after => \&make_large, exempt => ['C2'] },
+    { name => 'redis-line', rest => 0.6, actions => [ \&slow_redis_line, (\&bad_redis_line) x 3, \&cut_off_redis ], after => \&mend_lines },
+    { name => 'mariadb-kill', rest => 2, actions => [ \&kill_mariadb ] },
+    { name => 'commit', rest => 0.3, actions => [ (\&spoil_commits) x 3, \&kill_connections, \&cut_off_mariadb ], after => \&mend_lines },
+    { name => 'hup', rest => 0.3, actions => [ \&hang_up ], after => \&usual_lanes },
+);
+
+# Where each planted fault of the daemon shows.
+our %mutants = (
+    no_fence => [qw(stop kill redis-line)],
+    no_confirm => [qw(redis-flush eviction)],
+    fill_absent => [qw(redis-flush stop)],
+    fill_any_fence => [qw(none kill)],
+    no_wait => [qw(redis-line)],
+    epoch_at_once => [qw(redis-restart redis-line)],
+    relay_blind => [qw(redis-line)],
+    breaker_skips_fence => [qw(redis-line stop-servers)],
+    reuse_connection => [qw(redis-line)],
+);
+
+sub class_names { return map { $_->{name} } @classes }
+
+sub run_round {
+    my ($w, $class) = @_;
+    $class->{before}->($w) if $class->{before};
+    while ($w->left > 0) {
+        $w->any(@{ $class->{actions} })->($w);
+        $w->pause(rand $class->{rest});
+    }
+    $class->{after}->($w) if $class->{after};
+    return;
+}
+
+# --- processes ---
+
+sub kill_process {
+    my ($w) = @_;
+    my $host = $w->any_host;
+    my $kind = $w->any(qw(read read store store store steward courier));
+    kill 'KILL', $_ for grep { defined } $w->any($host->processes($kind));
+    return;
+}
+
+sub kill_at_point {
+    my ($w) = @_;
+    my $host = $w->any_host;
+    $host->set_crash_point($w->any(qw(locked saved fenced committed confirmed)));
+    return;
+}
+
+sub kill_master {
+    my ($w) = @_;
+    my $host = $w->any_host;
+    $host->master->signal('KILL');
+    $w->pause($w->between(0.05, 0.6));
+    $host->revive;
+    return;
+}
+
+sub revive {
+    my ($w) = @_;
+    for my $host ($w->hosts) {
+        $host->clear_crash_points;
+        $host->revive;
+    }
+    return;
+}
+
+# Mostly about as long as a lease or a reader's mark in Redis lives; now and then much longer.
+sub how_long {
+    my ($w) = @_;
+    return $w->any($w->between(0.02, 0.7), $w->between(0.4, 1.5), $w->between(1, 4), $w->between(3, 10));
+}
+
+sub stopped {
+    my ($w, $seconds, @pids) = @_;
+    kill 'STOP', @pids;
+    $w->pause($seconds);
+    kill 'CONT', @pids;
+    return;
+}
+
+sub stop_process {
+    my ($w) = @_;
+    my @pids = grep { defined } map { $w->any($_->processes($w->any(qw(read store store store)))) } $w->any([ $w->any_host ], [ $w->hosts ])->@*;
+    return stopped($w, how_long($w), @pids);
+}
+
+sub stop_steward {
+    my ($w) = @_;
+    return stopped($w, how_long($w), $w->any_host->processes('steward'));
+}
+
+sub stop_host {
+    my ($w) = @_;
+    my $host = $w->any_host;
+    return stopped($w, how_long($w), $host->master->pid, $w->any(0, 1) ? $host->processes : ());
+}
+
+sub stop_redis {
+    my ($w) = @_;
+    return stopped($w, how_long($w), $w->pid_of('redis'));
+}
+
+sub stop_mariadb {
+    my ($w) = @_;
+    return stopped($w, how_long($w), $w->pid_of('mariadb'));
+}
+
+sub hang_up {
+    my ($w) = @_;
+    for my $host ($w->any([ $w->any_host ], [ $w->hosts ])->@*) {
+        $host->lanes(int $w->between(1, 3), int $w->between(1, 4));
+        for (1 .. $w->any(1, 1, 2, 10)) {
+            $host->master->signal('HUP');
+            sleep rand 0.02;
+        }
+    }
+    return;
+}
+
+sub usual_lanes {
+    my ($w) = @_;
+    for my $host ($w->hosts) {
+        $host->lanes(1, 2);
+        $host->master->signal('HUP');
+    }
+    return;
+}
+
+# --- Redis ---
+
+sub save_redis { $_[0]->save_redis }
+
+sub restart_redis_empty { return restart_redis($_[0], 0) }
+sub restart_redis_old { return restart_redis($_[0], 1) }
+
+sub restart_redis {
+    my ($w, $old) = @_;
+    $w->kill_server('redis');
+    $w->load_redis($old);
+    $w->pause($w->any(0, rand 1.5));
+    $w->start_server('redis');
+    return;
+}
+
+sub flush {
+    my ($w) = @_;
+    $w->redis('FLUSHALL');
+    return;
+}
+
+sub flush_storm {
+    my ($w) = @_;
+    for (1 .. 60) {
+        last if $w->left <= 0;
+        $w->redis('FLUSHALL');
+        sleep rand 0.02;
+    }
+    return;
+}
+
+sub flush_scripts {
+    my ($w) = @_;
+    $w->redis('SCRIPT', 'FLUSH');
+    return;
+}
+
+# Room for less than the hot players need.
+sub make_small {
+    my ($w) = @_;
+    $w->redis('CONFIG', 'SET', 'maxmemory', '2mb');
+    return;
+}
+
+sub fill_with_junk {
+    my ($w) = @_;
+    $w->redis('SET', 'junk-' . int rand 1000, 'x' x int $w->between(1000, 60_000), 'PX', 20_000) for 1 .. 20;
+    return;
+}
+
+sub make_large {
+    my ($w) = @_;
+    $w->redis('CONFIG', 'SET', 'maxmemory', '256mb');
+    return;
+}
+
+# --- the lines between hosts and servers ---
+
+sub on_lines {
+    my ($w, $server, $seconds, @troubles) = @_;
+    my @hosts = $w->any([ $w->any_host ], [ $w->any_host ], [ $w->hosts ])->@*;
+    $_->line($server, @troubles) for @hosts;
+    $w->pause($seconds);
+    $_->line($server) for @hosts;
+    return;
+}
+
+sub mend_lines {
+    my ($w) = @_;
+    for my $host ($w->hosts) {
+        $host->line($_) for qw(redis mariadb);
+    }
+    return;
+}
+
+# Around the time that a host waits for Redis in one round trip (20 ms).
+sub slow_redis_line {
+    my ($w) = @_;
+    return on_lines($w, 'redis', $w->between(0.3, 3), 'delay ' . int $w->any($w->between(5, 30), $w->between(20, 200)));
+}
+
+sub bad_redis_line {
+    my ($w) = @_;
+    my $percent = $w->any(2, 10, 30);
+    my @troubles = map { "$_ $percent" } qw(drop_requests drop_answers half_close cut);
+    my @some = grep { rand 2 < 1 } @troubles;
+    return on_lines($w, 'redis', $w->between(0.2, 2), @some ? @some : $w->any(@troubles), $w->any((), 'delay 25'));
+}
+
+sub cut_off_redis {
+    my ($w) = @_;
+    return on_lines($w, 'redis', how_long($w), $w->any('refuse 1', 'hold 1', 'drop_requests 100', 'drop_answers 100'));
+}
+
+sub spoil_commits {
+    my ($w) = @_;
+    my $percent = $w->any(3, 10, 40);
+    return on_lines($w, 'mariadb', $w->between(0.2, 2), $w->any("commit_lost $percent", "commit_blind $percent", "commit_late $percent"));
+}
+
+sub kill_connections {
+    my ($w) = @_;
+    my $db = $w->database;
+    my @ids = @{ $db->selectcol_arrayref(q(SELECT id FROM information_schema.processlist WHERE user = 'battlepass')) };
+    for my $id (grep { rand 2 < 1 } @ids) {
+        eval { $db->do("KILL $id") }; # it may have gone by itself
+    }
+    return;
+}
+
+sub cut_off_mariadb {
+    my ($w) = @_;
+    return on_lines($w, 'mariadb', $w->between(0.1, 3), $w->any('refuse 1', 'hold 1', 'cut 5'));
+}
+
+# --- MariaDB ---
+
+sub kill_mariadb {
+    my ($w) = @_;
+    $w->kill_server('mariadb');
+    $w->pause($w->any(0, rand 1));
+    $w->start_server('mariadb');
+    return;
+}
+
+1;
