@@ -33,6 +33,9 @@
 	X(CACHE_SWITCHED_OFF, "battlepass_cache_switched_off_total", "Times a write turned the cache off.")            \
 	X(CACHE_DISTRUSTS, "battlepass_cache_distrusts_total", "Times a write made all hosts distrust one player.")    \
 	X(CACHE_RELAYED, "battlepass_cache_relayed_total", "Distrusted players that were fenced and trusted again.")   \
+	X(BREAKER_OPENED, "battlepass_cache_breaker_opened_total", "Times this host stopped asking Redis.")             \
+	X(BREAKER_HALF_OPENED, "battlepass_cache_breaker_half_opened_total", "Times a probe found Redis well again.")  \
+	X(BREAKER_CLOSED, "battlepass_cache_breaker_closed_total", "Times this host began to ask Redis again.")        \
 	X(CACHE_EPOCHS, "battlepass_cache_epochs_total", "New epochs begun by this host's steward.")                   \
 	X(STORE_TRANSACTIONS, "battlepass_store_transactions_total", "Transactions committed.")                        \
 	X(STORE_RETRIES, "battlepass_store_retries_total", "Transactions rolled back and tried again.")                \
@@ -66,6 +69,12 @@ enum metric {
 };
 
 #define METRIC_GAUGE_TABLE(X)                                                                                          \
+	X(BREAKER_STATE, "battlepass_cache_breaker_state",                                                             \
+	  "0: requests ask Redis; 1: none does; 2: a probe has found it well, and it is asked again soon.")           \
+	X(BREAKER_CLOSED, "battlepass_cache_breaker_closed_seconds", "Time in which requests asked Redis.")            \
+	X(BREAKER_OPEN, "battlepass_cache_breaker_open_seconds", "Time in which none did.")                            \
+	X(BREAKER_HALF_OPEN, "battlepass_cache_breaker_half_open_seconds", "Time in which probes had to show more.")   \
+	X(DISTRUSTED, "battlepass_cache_distrusted_players", "Players that no host trusts the cache about.")           \
 	X(PURCHASES_OPEN, "battlepass_purchases_open", "Purchases that wait for a proven word of the economy.")        \
 	X(PURCHASES_STUCK, "battlepass_purchases_stuck",                                                               \
 	  "Purchases that only a person can decide: not 0 is an alarm.")                                               \
@@ -73,7 +82,9 @@ enum metric {
 	X(DELIVERIES_FAILED, "battlepass_deliveries_failed", "Deliveries that wait for an admin.")                     \
 	X(DELIVERIES_OLDEST, "battlepass_deliveries_oldest_pending_seconds", "Age of the oldest delivery to be sent.")
 
-/* Of the whole database, as this host's courier saw it last: hosts say the same, and their values are not to be added.
+/*
+ * Of purchases, deliveries and distrusted players: of the whole database, as this host saw it last; hosts say the same,
+ * and their values are not to be added. Of the breaker: of this host.
  */
 enum metric_gauge {
 #define X(name, text, help) METRIC_GAUGE_##name,

@@ -14,7 +14,10 @@ lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct uuid
 		.shared = shared,
 		.probe = probe_new(conf),
 		.calm_ms = CALM_FIRST_MS,
+		.reported = (enum breaker_state)shared->breaker.state,
 	};
+	/* What happened in the life of another steward was counted by it. */
+	memcpy(chore->entered, shared->breaker.entered, sizeof(chore->entered));
 }
 
 void
@@ -168,11 +171,30 @@ run(struct lease_chore *chore, struct store *store, const struct store_control *
 	return false;
 }
 
+/* The breaker's state, transitions and time in each state as metrics; a line in the log where it has changed. */
 static void
-report_breaker(struct lease_chore *chore)
+report_breaker(struct lease_chore *chore, int64_t now_ms)
 {
-	enum breaker_state state = (enum breaker_state)__atomic_load_n(&chore->shared->breaker.state, __ATOMIC_RELAXED);
+	static const struct {
+		enum metric entered;
+		enum metric_gauge spent_s;
+	} metrics[BREAKER_STATE_COUNT] = {
+		[BREAKER_CLOSED] = {METRIC_BREAKER_CLOSED, METRIC_GAUGE_BREAKER_CLOSED},
+		[BREAKER_OPEN] = {METRIC_BREAKER_OPENED, METRIC_GAUGE_BREAKER_OPEN},
+		[BREAKER_HALF_OPEN] = {METRIC_BREAKER_HALF_OPENED, METRIC_GAUGE_BREAKER_HALF_OPEN},
+	};
+	const struct breaker *breaker = &chore->shared->breaker;
+	enum breaker_state state = (enum breaker_state)__atomic_load_n(&breaker->state, __ATOMIC_RELAXED);
 
+	for (int i = 0; i < BREAKER_STATE_COUNT; i++) {
+		uint64_t entered = __atomic_load_n(&breaker->entered[i], __ATOMIC_RELAXED);
+		int64_t spent_ms = breaker_spent_ms(breaker, (enum breaker_state)i, now_ms);
+
+		metrics_add(metrics[i].entered, entered - chore->entered[i]);
+		metrics_set(metrics[i].spent_s, (uint64_t)(spent_ms / 1000));
+		chore->entered[i] = entered;
+	}
+	metrics_set(METRIC_GAUGE_BREAKER_STATE, (uint64_t)state);
 	if (state == chore->reported)
 		return;
 	chore->reported = state;
@@ -190,7 +212,7 @@ is_well(struct lease_chore *chore, int64_t now_ms)
 		good = probe_redis(chore->probe);
 		breaker_probed(breaker, good, clock_boot_ms());
 	}
-	report_breaker(chore);
+	report_breaker(chore, now_ms);
 	good = good && breaker_allows(breaker);
 	reached_say(&chore->shared->reached, good ? probe_run_id(chore->probe) : "");
 	return good;
@@ -208,6 +230,7 @@ lease_chore_run(struct lease_chore *chore, struct store *store, const struct sto
 			go_on_without_store(chore);
 		return;
 	}
+	metrics_set(METRIC_GAUGE_DISTRUSTED, control->distrusted_count);
 	__atomic_store_n(&chore->shared->distrusted_count, control->distrusted_count, __ATOMIC_RELAXED);
 	/* What the database has said to be over must not be gone on with when it falls silent. */
 	if (!run(chore, store, control, asked_at_boot_ms, now_ms))

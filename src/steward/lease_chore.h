@@ -38,6 +38,7 @@ struct lease_chore {
 	int64_t unsettled_since_ms;
 	struct lease_content last; /* the lease in force; epoch 0: none */
 	enum breaker_state reported;
+	uint64_t entered[BREAKER_STATE_COUNT]; /* how often, as counted so far */
 };
 
 void lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct uuid host,
