@@ -136,17 +136,29 @@ load(struct season_book *book, const struct store_port *store, const char *id, u
 	return ERR_OK;
 }
 
+/* Makes the definition of this revision the one that was asked for last, if it stands here. */
+static bool
+turn_to(struct place *place, const char *id, uint64_t revision)
+{
+	struct season *other = place->other;
+
+	if (is_at(place->season, id, revision))
+		return true;
+	if (!is_at(other, id, revision))
+		return false;
+	place->other = place->season;
+	place->season = other;
+	return true;
+}
+
 enum err
 book_get(struct season_book *book, const struct store_port *store, const struct season_entry *entry,
 	 struct arena *arena, const struct season **ret_season)
 {
 	struct place *place = place_of(book, entry->id);
-	struct season *season = place->season;
+	struct season *season;
 
-	if (is_at(place->other, entry->id, entry->revision)) {
-		place->season = place->other;
-		place->other = season;
-	} else if (!is_at(season, entry->id, entry->revision)) {
+	if (!turn_to(place, entry->id, entry->revision)) {
 		enum err err = load(book, store, entry->id, entry->revision, arena, &season);
 
 		if (err != ERR_OK)
@@ -169,6 +181,7 @@ book_prepare(struct season_book *book, const struct store_port *store, const str
 
 	if (is_at(place->season, entry->id, revision) || is_at(place->other, entry->id, revision))
 		return;
+	turn_to(place, entry->id, entry->revision); /* what is in force stays, whether it was asked for yet or not */
 	if (book->unusable.next.revision == revision && strcmp(book->unusable.id, entry->id) == 0)
 		return;
 

@@ -108,9 +108,13 @@ test_prepared(void)
 	CU_ASSERT_PTR_EQUAL(get(1, 6), sixth);
 	get(1, 7);
 	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 3);
+	prepare(1, 8); /* the eighth follows before anybody asked for it */
+	prepare(1, 9);
+	get(1, 8);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 5);
 	prepare(2, 1); /* nobody has asked for this season yet */
 	get(2, 1);
-	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 4);
+	CU_ASSERT_EQUAL(fake_count(&faults, CALL_DOCUMENT), 6);
 	close_book();
 }
 
