@@ -252,6 +252,8 @@ subtest 'the database is killed' => sub {
     });
     is(\@wrong, [], 'a hit is served');
     ok($marked, 'and marked');
+    my $lookup = api($s, 'POST', "$base/progress:lookup", { $s->as('server') }, { players => [ $names[3], $s->fresh_player ] });
+    is($lookup->{headers}{'cache-status'}, 'battlepass; hit; detail=unconfirmed', 'and so is a lookup with a hit in it') or diag($lookup->{body});
     is($s->get_internal('/readyz')->{status}, 503, 'not ready');
     is($s->get('/livez')->{status}, 200, 'alive');
     $s->start('mariadb');

@@ -21,6 +21,14 @@ etag_of(struct call *call, const struct progress_read *read)
 	return buf_view(&etag);
 }
 
+/* A hit may be old while the database cannot be asked, and says so. */
+static void
+put_unconfirmed(struct call *call, bool hit)
+{
+	if (hit && call->turn->view.unconfirmed)
+		response_header(call->response, STR("Cache-Status"), STR("battlepass; hit; detail=unconfirmed"));
+}
+
 /* Where the answer came from, for people and for load tests. */
 static void
 put_source(struct call *call, enum source source)
@@ -28,8 +36,7 @@ put_source(struct call *call, enum source source)
 	bool hit = source == SOURCE_CACHE;
 
 	response_header(call->response, STR("Server-Timing"), hit ? STR("src;desc=cache") : STR("src;desc=store"));
-	if (hit && call->turn->view.unconfirmed)
-		response_header(call->response, STR("Cache-Status"), STR("battlepass; hit; detail=unconfirmed"));
+	put_unconfirmed(call, hit);
 }
 
 enum err
@@ -118,12 +125,14 @@ lookup_encode(struct call *call)
 {
 	const struct lookup *lookup = call->work;
 	struct buf body;
+	bool hit = false;
 
 	buf_init(&body);
 	buf_literal(&body, "{\"results\":[");
 	for (size_t i = 0; i < lookup->count; i++) {
 		const struct progress_read *read = lookup->reads[i];
 
+		hit |= read && read->err == ERR_OK && read->source == SOURCE_CACHE;
 		if (i)
 			buf_char(&body, ',');
 		if (read && read->err == ERR_OK)
@@ -133,6 +142,7 @@ lookup_encode(struct call *call)
 	}
 	buf_literal(&body, "]}");
 	response_header(call->response, STR("Cache-Control"), STR("private, no-store"));
+	put_unconfirmed(call, hit);
 	call_answer(call, 200, &body);
 	return ERR_OK;
 }

@@ -176,7 +176,10 @@ void turn_continue(struct turn *turn);
 /* After the answers are sent. */
 void turn_fill(struct turn *turn);
 
-/* ERR_SEASON_NOT_FOUND, ERR_SEASON_AMBIGUOUS; ERR_STORE_UNAVAILABLE: the directory was never read. name: an id or "current". The entry is the turn's. */
+/*
+ * ERR_SEASON_NOT_FOUND, ERR_SEASON_AMBIGUOUS; ERR_STORE_UNAVAILABLE: the directory was never read. name: an id or
+ * "current". The entry is the turn's.
+ */
 enum err turn_season(struct turn *turn, struct str name, const struct season_entry **ret_entry);
 /* The definition at the entry's revision; borrowed until the turn ends. ERR_STORE_UNAVAILABLE, ERR_INTERNAL. */
 enum err turn_definition(struct turn *turn, const struct season_entry *entry, const struct season **ret_season);
