@@ -214,7 +214,7 @@ may_fail_with(struct text code)
 
 /* One player's document in an answer: judged, or refused with a code. */
 static void
-judge_read(const struct call *call, size_t i, struct text text, bool unconfirmed)
+judge_read(const struct call *call, size_t i, struct text text, const struct answer *answer)
 {
 	struct document document;
 	struct state state = {.hash = hash_of(text)};
@@ -229,7 +229,8 @@ judge_read(const struct call *call, size_t i, struct text text, bool unconfirmed
 		record_violation(CLAIM_WRONG, call->class, "player %u asked for: %.*s", call->players[i], (int)text.len,
 				 text.ptr);
 	} else {
-		record_read(call->class, call->players[i], call->bounds[i], &state, unconfirmed);
+		record_read(call->class, call->players[i], call->bounds[i], &state,
+			    call->kind == KIND_LOOKUP ? (struct text){"a lookup", 8} : answer->source, answer->unconfirmed);
 	}
 }
 
@@ -238,7 +239,7 @@ end_read(const struct call *call, const struct answer *answer)
 {
 	struct figures *figures = record_figures(call->class);
 
-	judge_read(call, 0, answer->body, answer->unconfirmed);
+	judge_read(call, 0, answer->body, answer);
 	if (text_is(answer->source, "cache"))
 		figures->from_cache += !answer->unconfirmed;
 	else if (text_is(answer->source, "store"))
@@ -250,7 +251,7 @@ end_read(const struct call *call, const struct answer *answer)
 /* Calls each() for every element of "results"; there must be as many as were asked for. */
 static void
 each_result(const struct call *call, const struct answer *answer,
-	    void (*each)(const struct call *call, size_t i, struct text text, bool unconfirmed))
+	    void (*each)(const struct call *call, size_t i, struct text text, const struct answer *answer))
 {
 	struct json_walk outer, inner = {.at = NULL};
 	struct json_member member;
@@ -262,7 +263,7 @@ each_result(const struct call *call, const struct answer *answer,
 		return;
 	}
 	while (count < call->count && json_next(&inner, &member))
-		each(call, count++, member.value, answer->unconfirmed);
+		each(call, count++, member.value, answer);
 	if (count < call->count || json_next(&inner, &member) || json_next(&outer, &member) || !json_ended(&outer))
 		record_violation(CLAIM_UNCLEAN, call->class, "results are missing, or torn");
 }
@@ -406,13 +407,13 @@ judge_grant_alone(const struct call *call, const struct answer *answer)
 }
 
 static void
-judge_entry(const struct call *call, size_t i, struct text text, bool unconfirmed)
+judge_entry(const struct call *call, size_t i, struct text text, const struct answer *answer)
 {
 	struct document document;
 	char key[NAME_SIZE];
 	bool whole = parse_document(text, &document);
 
-	(void)unconfirmed;
+	(void)answer;
 	write_key(call->writes[i], key);
 	if (!whole || !text_is(document.key, key)) {
 		record_violation(CLAIM_UNCLEAN, call->class, "write %zu: %.*s", call->writes[i], (int)text.len, text.ptr);

@@ -117,7 +117,8 @@ raise(uint32_t *bound, uint64_t revision)
 }
 
 void
-record_read(size_t class, size_t player, struct bound bound, const struct state *state, bool unconfirmed)
+record_read(size_t class, size_t player, struct bound bound, const struct state *state, struct text source,
+	    bool unconfirmed)
 {
 	struct figures *figures = &classes[class].figures;
 
@@ -128,11 +129,11 @@ record_read(size_t class, size_t player, struct bound bound, const struct state 
 	}
 	figures->reads++;
 	if (state->revision < bound.acknowledged)
-		record_violation(CLAIM_STALE, class, "player %zu: revision %llu, when %u was acknowledged", player,
-				 (unsigned long long)state->revision, bound.acknowledged);
+		record_violation(CLAIM_STALE, class, "player %zu: revision %llu from %.*s, when %u was acknowledged", player,
+				 (unsigned long long)state->revision, (int)source.len, source.ptr, bound.acknowledged);
 	if (state->revision < bound.read)
-		record_violation(CLAIM_BACK, class, "player %zu: revision %llu, when %u had been read", player,
-				 (unsigned long long)state->revision, bound.read);
+		record_violation(CLAIM_BACK, class, "player %zu: revision %llu from %.*s, when %u had been read", player,
+				 (unsigned long long)state->revision, (int)source.len, source.ptr, bound.read);
 	raise(&players[player].bound.read, state->revision);
 }
 

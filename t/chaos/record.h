@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "json.h"
+
 enum { CLASSES_MAX = 16, PLAYERS_MAX = 4096 };
 
 enum claim { CLAIM_STALE, CLAIM_BACK, CLAIM_WRONG, CLAIM_COUNT_OFF, CLAIM_UNCLEAN, CLAIMS };
@@ -64,8 +66,9 @@ void record_violation(enum claim claim, size_t class, const char *format, ...) _
 /* --- calls --- */
 
 struct bound record_bound(size_t player);
-/* A read that began at that bound has shown that state. */
-void record_read(size_t class, size_t player, struct bound bound, const struct state *state, bool unconfirmed);
+/* A read that began at that bound has shown that state. source: where it says to come from, for people. */
+void record_read(size_t class, size_t player, struct bound bound, const struct state *state, struct text source,
+		 bool unconfirmed);
 
 size_t record_new_write(size_t player, unsigned amount, size_t class);
 struct write *record_write(size_t number);
