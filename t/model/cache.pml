@@ -24,7 +24,7 @@
 #define LATE 0 /* writers' commands executed after their sender has given up on them */
 #endif
 #ifndef LOSSES
-#define LOSSES 0 /* 1: any command may fail, executed or not; a host cut off; an open breaker */
+#define LOSSES 0 /* writers' commands that fail, executed or not: lost, a host cut off, an open breaker; 9: without end */
 #endif
 #ifndef RESTARTS
 #define RESTARTS 0 /* of the first Redis: empty, or with an old snapshot */
@@ -47,8 +47,8 @@
 #ifndef DISTRUSTS
 #define DISTRUSTS 2 /* rows of cache_distrust, one after another; 0: the switch for everybody is all there is */
 #endif
-#ifndef HOSTS
-#define HOSTS 2
+#ifndef OLD_LEASES
+#define OLD_LEASES 1 /* hosts whose lease is as old as it can be; beside them there is one whose steward ticks just now */
 #endif
 
 /*
@@ -96,14 +96,17 @@ short keys[2 * EPOCHS];
 #define ALIVE(life) (life_of[0] == (life) || life_of[1] == (life))
 #define SERVER(life) (life_of[0] == (life) -> 0 : 1)
 
-/* The lease of each host, in its shared memory: that it is there means that it has not run out. */
+/*
+ * The lease of a host, in its shared memory. That it is there means that it has not run out; a reader may go without one at
+ * any time, so a lease that runs out earlier than it must is not a step of its own.
+ */
 typedef lease {
 	bool given;
 	bool distrusted;
 	byte epoch;
 	byte life;
 };
-lease leases[HOSTS];
+lease leases[OLD_LEASES];
 
 /* One command on its way, given up by its sender. */
 mtype = {nothing, late_fence, late_confirm, late_unfence};
@@ -116,9 +119,10 @@ byte season = 0;
 /* What the players know. */
 byte acknowledged = 0;
 byte returned = 0;
+byte readers = 0; /* have started: they are alike, so they start in one order only */
 
 /* What is left of the faults. */
-byte evictions_left = EVICTIONS, late_left = LATE, restarts_left = RESTARTS, failovers_left = FAILOVERS,
+byte evictions_left = EVICTIONS, late_left = LATE, losses_left = LOSSES, restarts_left = RESTARTS, failovers_left = FAILOVERS,
      rejoins_left = REJOINS, seasons_left = SEASONS, crashes_left = CRASHES;
 
 #define RAISE(what, to) what = ((what) < (to) -> (to) : (what))
@@ -169,6 +173,8 @@ inline script_confirm(key, revision, own, value, fresh)
 
 /* Everything about the world that acts by itself: the stewards' ticks, who settles, Redis's faults, late commands. */
 
+#define MAY_GIVE (caching && settled && ALIVE(life))
+
 inline give_lease(host)
 {
 	leases[host].given = true;
@@ -187,9 +193,11 @@ inline drop_lease(host)
 
 inline drop_leases()
 {
-#ifndef NO_WAIT
+#ifdef NO_WAIT
+	skip
+#else
 	drop_lease(0);
-#if HOSTS > 1
+#if OLD_LEASES > 1
 	drop_lease(1)
 #endif
 #endif
@@ -230,16 +238,16 @@ active proctype steward()
 {
 end:
 	do
-	:: d_step { caching && settled && ALIVE(life) -> give_lease(0) }
-#if HOSTS > 1
-	:: d_step { caching && settled && ALIVE(life) -> give_lease(1) }
+	:: d_step { MAY_GIVE -> give_lease(0) }
+#if OLD_LEASES > 1
+	:: d_step { MAY_GIVE -> give_lease(1) }
 #endif
 	:: d_step { !settled -> drop_leases(); settled = true }
 #if DISTRUSTS
 	:: d_step {
 		distrust != 0 && !distrust_settled ->
 		drop_trusting_lease(0);
-#if HOSTS > 1
+#if OLD_LEASES > 1
 		drop_trusting_lease(1);
 #endif
 		distrust_settled = true
@@ -317,6 +325,7 @@ init
 	}
 end:
 	do
+	:: false
 #if EVICTIONS
 	:: d_step { evictions_left > 0 && ALIVE(life) && EVICTABLE(KEY(SERVER(life), epoch)) ->
 		KEY(SERVER(life), epoch) = 0; evictions_left-- }
@@ -371,6 +380,12 @@ inline send_late(command, own, value, fresh)
  * A command of a writer has four ends: executed and answered; executed, the answer lost; not executed; executed late. All
  * but the first are one to the writer: it failed.
  */
+#define MAY_FAIL (losses_left > 0)
+#if LOSSES == 9
+#define FAIL skip
+#else
+#define FAIL losses_left--
+#endif
 #define CAN_SEND_LATE (late_left > 0 && late == nothing && ALIVE(my_life))
 #define HERE KEY(SERVER(my_life), my_epoch)
 
@@ -381,11 +396,11 @@ inline send_fence()
 		own = T(revision, NONCE(me, nonces));
 		if
 		:: ALIVE(my_life) -> d_step { script_fence(HERE, revision, NONCE(me, nonces)); ok = true }
-#if LOSSES
-		:: ALIVE(my_life) -> d_step { script_fence(HERE, revision, NONCE(me, nonces)); ok = false }
-		:: ok = false
-#else
 		:: !ALIVE(my_life) -> ok = false
+#if LOSSES
+		:: MAY_FAIL && ALIVE(my_life) -> d_step {
+			FAIL; script_fence(HERE, revision, NONCE(me, nonces)); ok = false }
+		:: MAY_FAIL -> d_step { FAIL; ok = false }
 #endif
 #if LATE
 		:: CAN_SEND_LATE -> d_step { send_late(late_fence, own, 0, 0); ok = false }
@@ -401,7 +416,7 @@ inline send_unfence()
 		if
 		:: ALIVE(my_life) -> d_step { script_unfence(HERE, own, T(revision - 1, NONCE(me, nonces))) }
 		:: true
-#if LATE && !defined(NO_LATE_UNFENCE)
+#if LATE && defined(LATE_UNFENCE)
 		:: CAN_SEND_LATE -> d_step { send_late(late_unfence, own, 0, T(revision - 1, NONCE(me, nonces))) }
 #endif
 		fi
@@ -416,13 +431,13 @@ inline send_confirm()
 		:: ALIVE(my_life) -> d_step {
 			script_confirm(HERE, revision, own, V(revision, my_season), T(revision, NONCE(me, nonces)));
 			ok = true }
+		:: !ALIVE(my_life) -> ok = false
 #if LOSSES
-		:: ALIVE(my_life) -> d_step {
+		:: MAY_FAIL && ALIVE(my_life) -> d_step {
+			FAIL;
 			script_confirm(HERE, revision, own, V(revision, my_season), T(revision, NONCE(me, nonces)));
 			ok = false }
-		:: ok = false
-#else
-		:: !ALIVE(my_life) -> ok = false
+		:: MAY_FAIL -> d_step { FAIL; ok = false }
 #endif
 #if LATE
 		:: CAN_SEND_LATE -> d_step {
@@ -599,11 +614,12 @@ active proctype relay()
 	byte me = 2;
 
 	do
-	:: atomic { rounds < DISTRUSTS && distrust != 0 && distrust_settled -> saw = distrust; rounds++
 #ifdef RELAY_NO_GATE
-		; my_epoch = epoch; my_life = life; my_caching = true
+	:: atomic { rounds < DISTRUSTS && caching -> my_epoch = epoch; my_life = life; my_caching = true }
+#else
+	:: true
 #endif
-	}
+	atomic { rounds < DISTRUSTS && distrust != 0 && distrust_settled -> saw = distrust; rounds++ }
 	atomic {
 #ifdef RELAY_NO_ROW_LOCK
 		SHARE; my_epoch = epoch; my_life = life; my_caching = caching;
@@ -659,6 +675,7 @@ inline seen_by_reader(what)
 #endif
 }
 
+#define TAKES_FRESH MAY_GIVE && distrust == 0 -> my_epoch = epoch; my_life = life
 #define TAKES(host) leases[host].given && !leases[host].distrusted -> \
 	my_epoch = leases[host].epoch; my_life = leases[host].life
 
@@ -669,6 +686,7 @@ proctype reader(byte me)
 
 	/* The read starts, and looks at lease and list. */
 	atomic {
+		readers == me -> readers++;
 		needed = acknowledged;
 		earlier = returned;
 #if SEASONS
@@ -678,8 +696,9 @@ proctype reader(byte me)
 		fi;
 #endif
 		if
+		:: TAKES_FRESH
 		:: TAKES(0)
-#if HOSTS > 1
+#if OLD_LEASES > 1
 		:: TAKES(1)
 #endif
 		:: goto database /* no lease, or the player is distrusted, or the breaker is open */
