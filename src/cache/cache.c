@@ -128,18 +128,18 @@ cache_value_parse(struct str value, struct str player, uint64_t *ret_revision, u
 }
 
 /*
- * Connected to the Redis with this run_id? A connection to another one (it was restarted, or the address leads
+ * Connected to the Redis? A connection to another one (it was restarted, or the address leads
  * elsewhere now) is given up for a new one. With the breaker open nobody tries.
  */
 static bool
-connected_to(struct cache *cache, const char *run_id)
+connected_to(struct cache *cache, const char *redis_id)
 {
 	if (!breaker_allows(&cache->shared->breaker) || redis_connect(cache->redis) != ERR_OK)
 		return false;
-	if (strcmp(redis_run_id(cache->redis), run_id) == 0)
+	if (strcmp(redis_identity(cache->redis), redis_id) == 0)
 		return true;
 	redis_disconnect(cache->redis);
-	return redis_connect(cache->redis) == ERR_OK && strcmp(redis_run_id(cache->redis), run_id) == 0;
+	return redis_connect(cache->redis) == ERR_OK && strcmp(redis_identity(cache->redis), redis_id) == 0;
 }
 
 static struct cache_view
@@ -148,7 +148,7 @@ view(void *self)
 	struct cache *cache = self;
 	struct lease_content lease;
 
-	if (!lease_look(&cache->shared->lease, &lease, &cache->distrusted) || !connected_to(cache, lease.run_id))
+	if (!lease_look(&cache->shared->lease, &lease, &cache->distrusted) || !connected_to(cache, lease.redis_id))
 		return (struct cache_view){.trusted = false};
 	return (struct cache_view){
 		.trusted = true,
@@ -164,7 +164,7 @@ reaches(void *self, const struct write_gate *gate)
 	struct cache *cache = self;
 
 	redis_retry_now(cache->redis);
-	return connected_to(cache, gate->run_id);
+	return connected_to(cache, gate->redis_id);
 }
 
 /* What a key held decides what the reader does next. */
@@ -197,8 +197,8 @@ take_flags(struct cache *cache)
 }
 
 /*
- * May this read be answered from the cache, and fill it? Else it goes around, and leaves nothing there. Nothing that the
- * cache says of a distrusted player counts.
+ * May this read be answered from the cache, and fill it? Else it goes around, and leaves nothing there. Nothing that
+ * the cache says of a distrusted player counts.
  */
 static bool
 asks_cache(const struct cache *cache, const struct cache_lookup *lookup)
@@ -236,7 +236,7 @@ send_lookup(struct cache *cache, uint64_t epoch, struct cache_lookup *lookup, bo
 		(struct str[]){STR("SET"), key, lookup->seen, STR("PX"), STR(TOKEN_TTL_MS), STR("NX"), STR("GET")}, 7);
 }
 
-/* Reads the answers; then the role: what a replica said, or an error reply, is nothing to go by. */
+/* Reads the answers; then whose they are: what a replica said, or an error reply, is nothing to go by. */
 static bool
 receive_lookups(struct cache *cache, struct cache_lookup *const lookups[], size_t count, bool leave_token,
 		struct arena *arena)
@@ -255,7 +255,7 @@ receive_lookups(struct cache *cache, struct cache_lookup *const lookups[], size_
 	}
 	if (refused)
 		redis_give_up(cache->redis);
-	if (!redis_is_master(cache->redis))
+	if (!redis_is_same(cache->redis))
 		return false;
 	redis_end(cache->redis);
 	return true;
@@ -280,7 +280,7 @@ lookup_all(void *self, struct cache_view at, struct cache_lookup *const lookups[
 	for (size_t i = 0; i < asked; i++)
 		if (!send_lookup(cache, at.epoch, asking[i], leave_token, arena))
 			return false;
-	return redis_ask_role(cache->redis) && receive_lookups(cache, asking, asked, leave_token, arena);
+	return redis_ask_life(cache->redis) && receive_lookups(cache, asking, asked, leave_token, arena);
 }
 
 static bool
@@ -327,19 +327,21 @@ fill_all(void *self, struct cache_view at, const struct cache_fill *fills, size_
 }
 
 /*
- * Reads one integer reply for each command sent. A fence or a confirmation that Redis did not answer as it must is no
- * fence: the connection is given up with it.
+ * Reads one integer reply for each command sent, and then whose they are. A fence or a confirmation that the Redis of
+ * this connection did not answer as it must is no fence: the connection is given up with it.
  */
 static enum err
 numbers_only(struct cache *cache, size_t count)
 {
 	struct redis_answer answer;
-	enum err err = ERR_OK;
+	enum err err = redis_ask_life(cache->redis) ? ERR_OK : ERR_CACHE_UNAVAILABLE;
 
 	for (size_t i = 0; i < count && err == ERR_OK; i++)
 		if (!redis_reply(cache->redis, &cache->scratch, &answer) || answer.type != REDIS_NUMBER)
 			err = ERR_CACHE_UNAVAILABLE;
 	arena_reset(&cache->scratch);
+	if (err == ERR_OK && !redis_is_same(cache->redis))
+		err = ERR_CACHE_UNAVAILABLE;
 	if (err == ERR_OK)
 		redis_end(cache->redis);
 	else

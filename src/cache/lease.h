@@ -1,6 +1,6 @@
 /*
  * The trust lease: the steward's word, good for half a second, that this host may trust the cache, and which one: the
- * epoch of the keys and the run_id of the Redis that holds them. (Gray and Cheriton, "Leases", 1989.) It stands in
+ * epoch of the keys and the identity of the Redis that holds them. (Gray and Cheriton, "Leases", 1989.) It stands in
  * shared memory; the steward is its only writer. Nobody renews it: it lapses, and the host goes around the cache, which
  * is safe.
  *
@@ -15,15 +15,16 @@
 
 #include "base/seqlock.h"
 #include "base/str.h"
+#include "service/ports.h"
 
-enum { RUN_ID_SIZE = 41, LEASE_DISTRUSTED_MAX = 1000 };
+enum { LEASE_DISTRUSTED_MAX = 1000 };
 
 struct lease_content {
 	uint64_t epoch;
 	int64_t until_boot_ms;
 	uint64_t list;    /* version of the list that belongs to it */
 	bool unconfirmed; /* MySQL cannot be asked: hits may be stale, and say so; no writer may rely on it */
-	char run_id[RUN_ID_SIZE];
+	char redis_id[REDIS_ID_SIZE];
 };
 
 struct distrusted {

@@ -38,9 +38,9 @@ probe_free(struct probe *probe)
 }
 
 const char *
-probe_run_id(const struct probe *probe)
+probe_redis_id(const struct probe *probe)
 {
-	return redis_run_id(probe->redis);
+	return redis_identity(probe->redis);
 }
 
 static bool
@@ -54,11 +54,11 @@ write_fence(struct probe *probe)
 	struct str floor = arena_format(&probe->arena, "%" PRId64, clock_boot_ms());
 	bool good = redis_script(probe->redis, SCRIPT_FENCE, key,
 				 (struct str[]){floor, STR("0000000000000000"), STR("10000")}, 3) &&
-		    redis_ask_role(probe->redis) && redis_reply(probe->redis, &probe->arena, &answer) &&
+		    redis_ask_life(probe->redis) && redis_reply(probe->redis, &probe->arena, &answer) &&
 		    answer.type == REDIS_NUMBER;
 
 	arena_reset(&probe->arena);
-	return good && redis_is_master(probe->redis);
+	return good && redis_is_same(probe->redis);
 }
 
 bool

@@ -14,6 +14,6 @@ void probe_free(struct probe *probe);
 /* True if it answers to all of it in time. Connects anew where needed. */
 bool probe_redis(struct probe *probe);
 /* Of the Redis asked last, "" if there is none. */
-const char *probe_run_id(const struct probe *probe);
+const char *probe_redis_id(const struct probe *probe);
 
 #endif

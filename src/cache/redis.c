@@ -18,7 +18,7 @@ struct redis {
 	struct breaker *breaker; /* NULL: nobody wants to know */
 	redisContext *context;   /* NULL: not connected */
 	uint64_t connections;    /* made so far */
-	char run_id[REDIS_RUN_ID_SIZE];
+	char id[REDIS_ID_SIZE];
 	char scripts[SCRIPT_COUNT][SHA1_HEX_SIZE];
 	int64_t retry_at_boot_ms;
 	int64_t answer_by_boot_ms; /* of this round trip */
@@ -55,7 +55,7 @@ redis_disconnect(struct redis *redis)
 	metrics_add(METRIC_CACHE_ERRORS, 1);
 	redisFree(redis->context);
 	redis->context = NULL;
-	redis->run_id[0] = '\0';
+	redis->id[0] = '\0';
 }
 
 static void
@@ -103,9 +103,9 @@ redis_connection(const struct redis *redis)
 }
 
 const char *
-redis_run_id(const struct redis *redis)
+redis_identity(const struct redis *redis)
 {
-	return redis->run_id;
+	return redis->id;
 }
 
 static struct timeval
@@ -169,27 +169,49 @@ expect(struct redis *redis, int type)
 	return NULL;
 }
 
-static bool
-take_run_id(struct redis *redis, const redisReply *info)
+enum { HEX_ID = 40 }; /* digits of a run_id and of a replication id */
+
+/* The 40 hexadecimal digits behind a label of INFO's; NULL if they are not there. */
+static const char *
+hex_id(const redisReply *info, const char *label)
 {
-	static const char label[] = "\nrun_id:";
 	const char *at = strstr(info->str, label);
 
 	if (!at)
-		return false;
-	at += sizeof(label) - 1;
-	if (strspn(at, "0123456789abcdef") != REDIS_RUN_ID_SIZE - 1)
-		return false;
-	memcpy(redis->run_id, at, REDIS_RUN_ID_SIZE - 1);
-	redis->run_id[REDIS_RUN_ID_SIZE - 1] = '\0';
-	return true;
+		return NULL;
+	at += strlen(label);
+	return strspn(at, "0123456789abcdef") == HEX_ID ? at : NULL;
 }
 
 static bool
-is_master(const redisReply *role)
+take_run_id(struct redis *redis, const redisReply *info)
 {
-	return role->elements > 0 && role->element[0]->type == REDIS_REPLY_STRING &&
-	       strcmp(role->element[0]->str, "master") == 0;
+	const char *run_id = hex_id(info, "\nrun_id:");
+
+	if (!run_id)
+		return false;
+	memcpy(redis->id, run_id, HEX_ID);
+	redis->id[HEX_ID] = ':';
+	return true;
+}
+
+/* Of a master; NULL for a replica, which has its master's id. */
+static const char *
+replication_id(const redisReply *info)
+{
+	return strstr(info->str, "\nrole:master\r") ? hex_id(info, "\nmaster_replid:") : NULL;
+}
+
+static bool
+take_replication_id(struct redis *redis, const redisReply *info)
+{
+	const char *id = replication_id(info);
+
+	if (!id)
+		return false;
+	memcpy(redis->id + HEX_ID + 1, id, HEX_ID);
+	redis->id[2 * HEX_ID + 1] = '\0';
+	return true;
 }
 
 static bool
@@ -207,9 +229,9 @@ receive_greeting(struct redis *redis)
 		return false;
 	good = take_run_id(redis, reply);
 	freeReplyObject(reply);
-	if (!good || !(reply = expect(redis, REDIS_REPLY_ARRAY)))
+	if (!good || !(reply = expect(redis, REDIS_REPLY_STRING)))
 		return false;
-	good = is_master(reply);
+	good = take_replication_id(redis, reply);
 	freeReplyObject(reply);
 	for (int i = 0; good && i < SCRIPT_COUNT; i++) {
 		if (!(reply = expect(redis, REDIS_REPLY_STRING)))
@@ -232,7 +254,7 @@ greet(struct redis *redis)
 	if (redis->conf->cache.password[0])
 		redisAppendCommand(context, "AUTH %s", redis->conf->cache.password);
 	redisAppendCommand(context, "INFO server");
-	redisAppendCommand(context, "ROLE");
+	redisAppendCommand(context, "INFO replication");
 	for (int i = 0; i < SCRIPT_COUNT; i++)
 		redisAppendCommand(context, "SCRIPT LOAD %s", redis_script_text((enum redis_script)i));
 	return receive_greeting(redis);
@@ -245,7 +267,7 @@ report(struct redis *redis, bool connected)
 		return;
 	redis->reported = !connected;
 	if (connected)
-		log_info("redis: connected again, run_id %s", redis->run_id);
+		log_info("redis: connected again: %s", redis->id);
 	else
 		log_warning("redis: cannot be used: %s", redis->context && redis->context->err
 								 ? redis->context->errstr
@@ -333,16 +355,17 @@ redis_reply(struct redis *redis, struct arena *arena, struct redis_answer *ret_a
 }
 
 bool
-redis_ask_role(struct redis *redis)
+redis_ask_life(struct redis *redis)
 {
-	return redis_command(redis, (struct str[]){STR("ROLE")}, 1);
+	return redis_command(redis, (struct str[]){STR("INFO"), STR("replication")}, 2);
 }
 
 bool
-redis_is_master(struct redis *redis)
+redis_is_same(struct redis *redis)
 {
-	redisReply *reply = redis->context ? expect(redis, REDIS_REPLY_ARRAY) : NULL;
-	bool good = reply && is_master(reply);
+	redisReply *reply = redis->context ? expect(redis, REDIS_REPLY_STRING) : NULL;
+	const char *id = reply ? replication_id(reply) : NULL;
+	bool good = id && memcmp(id, redis->id + HEX_ID + 1, HEX_ID) == 0;
 
 	if (reply)
 		freeReplyObject(reply);

@@ -10,8 +10,9 @@
 #include "base/breaker.h"
 #include "base/conf.h"
 #include "base/err.h"
+#include "service/ports.h"
 
-enum { REDIS_RETRY_MS = 100, REDIS_RUN_ID_SIZE = 41, REDIS_ARGUMENTS_MAX = 12 };
+enum { REDIS_RETRY_MS = 100, REDIS_ARGUMENTS_MAX = 12 };
 
 /* The scripts of the cache protocol, loaded on each new connection. Their texts stand in scripts.c. */
 enum redis_script { SCRIPT_FILL, SCRIPT_FENCE, SCRIPT_UNFENCE, SCRIPT_CONFIRM, SCRIPT_COUNT };
@@ -44,8 +45,12 @@ void redis_disconnect(struct redis *redis);
 void redis_give_up(struct redis *redis);
 /* Counts the connections made; another number is another connection. 0: there is none. */
 uint64_t redis_connection(const struct redis *redis);
-/* The run_id of the Redis connected to, "" when there is none. It was a master when it was connected to. */
-const char *redis_run_id(const struct redis *redis);
+/*
+ * Which Redis this is, "" when there is none: run_id and replication id (INFO's master_replid), a colon between. It was
+ * a master when it was connected to. The run_id changes when it is restarted; the replication id also when it was a
+ * replica meanwhile, and may hold what its master had.
+ */
+const char *redis_identity(const struct redis *redis);
 
 /*
  * A round trip begins: all its replies together are waited for no longer than cache.turn_timeout_ms, however slowly
@@ -61,8 +66,11 @@ bool redis_script(struct redis *redis, enum redis_script script, struct str key,
 		  size_t count);
 /* The next reply of the pipeline. False: connection lost (and closed). */
 bool redis_reply(struct redis *redis, struct arena *arena, struct redis_answer *ret_answer);
-/* Appends the question whether it is a master still, whose answer is read by redis_is_master(): false closes. */
-bool redis_ask_role(struct redis *redis);
-bool redis_is_master(struct redis *redis);
+/*
+ * Appends the question whether it still is what it was when it was connected to, whose answer is read by
+ * redis_is_same(): false closes.
+ */
+bool redis_ask_life(struct redis *redis);
+bool redis_is_same(struct redis *redis);
 
 #endif

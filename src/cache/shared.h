@@ -13,31 +13,31 @@ struct cache_shared {
 	struct breaker breaker; /* of all calls of Redis */
 	struct reached {
 		struct seqlock lock;
-		char run_id[RUN_ID_SIZE]; /* "" while the steward reaches none */
-	} reached;                        /* written by the steward */
-	uint32_t distrusted_count;        /* rows of cache_distrust, as the steward saw them last */
+		char redis_id[REDIS_ID_SIZE]; /* "" while the steward reaches none */
+	} reached;                            /* written by the steward */
+	uint32_t distrusted_count;            /* rows of cache_distrust, as the steward saw them last */
 };
 
 static inline void
-reached_say(struct reached *reached, const char *run_id)
+reached_say(struct reached *reached, const char *redis_id)
 {
-	size_t length = strnlen(run_id, RUN_ID_SIZE - 1);
+	size_t length = strnlen(redis_id, REDIS_ID_SIZE - 1);
 
 	seqlock_write_begin(&reached->lock);
-	memset(reached->run_id, 0, RUN_ID_SIZE);
-	memcpy(reached->run_id, run_id, length);
+	memset(reached->redis_id, 0, REDIS_ID_SIZE);
+	memcpy(reached->redis_id, redis_id, length);
 	seqlock_write_end(&reached->lock);
 }
 
-/* False when it cannot be read; run_id is untouched then. */
+/* False when it cannot be read; redis_id is untouched then. */
 static inline bool
-reached_look(const struct reached *reached, char run_id[RUN_ID_SIZE])
+reached_look(const struct reached *reached, char redis_id[REDIS_ID_SIZE])
 {
-	char copy[RUN_ID_SIZE];
+	char copy[REDIS_ID_SIZE];
 
-	if (!seqlock_read(&reached->lock, copy, reached->run_id, RUN_ID_SIZE))
+	if (!seqlock_read(&reached->lock, copy, reached->redis_id, REDIS_ID_SIZE))
 		return false;
-	memcpy(run_id, copy, RUN_ID_SIZE);
+	memcpy(redis_id, copy, REDIS_ID_SIZE);
 	return true;
 }
 

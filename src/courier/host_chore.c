@@ -14,17 +14,17 @@ host_chore_init(struct host_chore *chore, struct cache_shared *cache)
 static void
 say(struct host_chore *chore, struct courier *courier, int64_t now_ms)
 {
-	char run_id[RUN_ID_SIZE] = "";
-	bool news = reached_look(&chore->cache->reached, run_id) && strcmp(run_id, chore->said) != 0;
+	char redis_id[REDIS_ID_SIZE] = "";
+	bool news = reached_look(&chore->cache->reached, redis_id) && strcmp(redis_id, chore->said) != 0;
 	enum err err;
 
 	if (!news && now_ms < chore->say_due_boot_ms)
 		return;
-	err = store_say_host(courier->store, &courier->service->limits.host, run_id);
+	err = store_say_host(courier->store, &courier->service->limits.host, redis_id);
 	courier_note_store(courier, err);
 	if (err != ERR_OK)
 		return;
-	memcpy(chore->said, run_id, sizeof(chore->said));
+	memcpy(chore->said, redis_id, sizeof(chore->said));
 	chore->say_due_boot_ms = now_ms + HOST_SAY_MS;
 	if (now_ms < chore->forget_due_boot_ms)
 		return;

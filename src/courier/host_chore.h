@@ -25,7 +25,7 @@ enum {
 
 struct host_chore {
 	struct cache_shared *cache;
-	char said[RUN_ID_SIZE];
+	char said[REDIS_ID_SIZE];
 	int64_t look_due_boot_ms;
 	int64_t say_due_boot_ms;
 	int64_t forget_due_boot_ms;

@@ -25,6 +25,9 @@
  */
 enum { LEASE_MS = 500, LEASE_DEAD_MS = 550 };
 
+/* What tells one Redis, in one life of its data, from all others: see cache/redis.h. */
+enum { REDIS_ID_SIZE = 82 };
+
 /* A pass that a player bought or was given; one that was taken back stays as a row that is not active. */
 struct owned_pass {
 	struct str pass;
@@ -212,11 +215,11 @@ struct ledger_query {
  */
 struct write_gate {
 	uint64_t epoch;
-	uint64_t change;    /* number of the row's last change */
-	bool enabled;       /* readers may trust the cache in this epoch */
-	bool settled;       /* every lease given before the last change is dead */
-	bool same_database; /* the last change was made on the server that is asked now */
-	char run_id[41];    /* of the Redis of this epoch */
+	uint64_t change;              /* number of the row's last change */
+	bool enabled;                 /* readers may trust the cache in this epoch */
+	bool settled;                 /* every lease given before the last change is dead */
+	bool same_database;           /* the last change was made on the server that is asked now */
+	char redis_id[REDIS_ID_SIZE]; /* of the Redis of this epoch */
 };
 
 /*
@@ -290,10 +293,10 @@ struct store_port {
 	/* Within a transaction that has locked the players' rows: the cache can be trusted about them again. */
 	enum err (*forget_distrust)(void *self, const struct distrust_row rows[], size_t count);
 	/*
-	 * Does any host but this one say that it reaches the Redis with this run_id? What is said may be old: nothing
+	 * Does any host but this one say that it reaches the Redis with this identity? What is said may be old: nothing
 	 * that must be right may rest on it.
 	 */
-	enum err (*others_reach)(void *self, const struct uuid *host, const char *run_id, bool *ret_reach);
+	enum err (*others_reach)(void *self, const struct uuid *host, const char *redis_id, bool *ret_reach);
 };
 
 /* A page of a list: the newest first, `limit` at most, only what is older than `before`. */

@@ -9,7 +9,7 @@
  *
  * Never a commit without a fence, never an answer without a confirmation, unless the cache is off and settled, or the
  * players are distrusted by everybody. No lease is asked for: cache_control is held under a share lock until COMMIT, so
- * the epoch fenced in is the one that readers trust, and the Redis written to is known by its run_id. A transaction
+ * the epoch fenced in is the one that readers trust, and the Redis written to is known by its identity. A transaction
  * that fails is tried again whole; one that cannot succeed is taken apart, so that nobody falls with a neighbour.
  */
 #include <stdlib.h>

@@ -143,7 +143,7 @@ wait_for(struct turn *turn, const struct write_gate *gate, struct distrust_row r
 
 		if (unripe == 0)
 			return ripe_count ? store->settle_distrust(store->self, ripe, ripe_count) : ERR_OK;
-		err = store->others_reach(store->self, &turn->service->limits.host, gate->run_id, &reach);
+		err = store->others_reach(store->self, &turn->service->limits.host, gate->redis_id, &reach);
 		if (err != ERR_OK || !reach)
 			return err != ERR_OK ? err : ERR_CACHE_UNAVAILABLE;
 		clock_sleep_ms(POLL_MS);
@@ -177,7 +177,7 @@ turn_distrust(struct turn *turn, const struct write_gate *gate, struct cache_wri
 	enum err err = ERR_OK;
 
 	if (gate->same_database)
-		err = store->others_reach(store->self, &turn->service->limits.host, gate->run_id, &reach);
+		err = store->others_reach(store->self, &turn->service->limits.host, gate->redis_id, &reach);
 	if (err != ERR_OK)
 		return err;
 	err = reach && count ? distrust(turn, gate, writes, count) : ERR_CACHE_UNAVAILABLE;

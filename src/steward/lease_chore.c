@@ -65,7 +65,7 @@ go_on_without_store(struct lease_chore *chore)
 	struct lease_content content = chore->last;
 
 	if (content.epoch == 0 || strcmp(chore->conf->cache.without_store, "serve") != 0 ||
-	    strcmp(probe_run_id(chore->probe), content.run_id) != 0)
+	    strcmp(probe_redis_id(chore->probe), content.redis_id) != 0)
 		return;
 	content.unconfirmed = true;
 	content.until_boot_ms = clock_boot_ms() + UNCONFIRMED_MS;
@@ -88,7 +88,7 @@ settle(struct lease_chore *chore, struct store *store, uint64_t change, int64_t 
 static void
 begin_epoch(struct lease_chore *chore, struct store *store, const struct write_gate *gate, const char *why)
 {
-	if (store_new_epoch(store, gate, probe_run_id(chore->probe)) != ERR_OK)
+	if (store_new_epoch(store, gate, probe_redis_id(chore->probe)) != ERR_OK)
 		return;
 	chore->epoch_since_ms = clock_boot_ms();
 	metrics_add(METRIC_CACHE_EPOCHS, 1);
@@ -126,7 +126,7 @@ others_go_on(struct lease_chore *chore, struct store *store, const struct write_
 	const struct store_port *port = store_port(store);
 	bool reach = true;
 
-	return port->others_reach(port->self, &chore->host, gate->run_id, &reach) != ERR_OK || reach;
+	return port->others_reach(port->self, &chore->host, gate->redis_id, &reach) != ERR_OK || reach;
 }
 
 /* The cache is on, and Redis well. Gives the lease, or begins an epoch where the old one cannot be trusted. */
@@ -136,7 +136,7 @@ give_or_renew(struct lease_chore *chore, struct store *store, const struct store
 	const struct write_gate *gate = &control->gate;
 	struct lease_content content = {.epoch = gate->epoch, .until_boot_ms = asked_at_ms + LEASE_MS};
 
-	if (strcmp(gate->run_id, probe_run_id(chore->probe)) != 0) {
+	if (strcmp(gate->redis_id, probe_redis_id(chore->probe)) != 0) {
 		if (!others_go_on(chore, store, gate))
 			begin_epoch(chore, store, gate, "Redis is another one, or was restarted");
 		return false;
@@ -147,7 +147,7 @@ give_or_renew(struct lease_chore *chore, struct store *store, const struct store
 	}
 	if (!names_all(control))
 		return false;
-	memcpy(content.run_id, gate->run_id, sizeof(content.run_id));
+	memcpy(content.redis_id, gate->redis_id, sizeof(content.redis_id));
 	give(chore, &content, control);
 	return true;
 }
@@ -214,7 +214,7 @@ is_well(struct lease_chore *chore, int64_t now_ms)
 	}
 	report_breaker(chore, now_ms);
 	good = good && breaker_allows(breaker);
-	reached_say(&chore->shared->reached, good ? probe_run_id(chore->probe) : "");
+	reached_say(&chore->shared->reached, good ? probe_redis_id(chore->probe) : "");
 	return good;
 }
 

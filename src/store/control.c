@@ -11,16 +11,16 @@
 void
 control_take_gate(const struct db_result *result, struct write_gate *gate)
 {
-	struct str run_id = db_text(result, 4);
+	struct str redis_id = db_text(result, 4);
 
 	gate->epoch = db_u64(result, 0);
 	gate->change = db_u64(result, 1);
 	gate->enabled = db_u64(result, 2) != 0;
 	gate->settled = db_u64(result, 3) != 0;
 	gate->same_database = db_u64(result, 5) != 0;
-	memset(gate->run_id, 0, sizeof(gate->run_id));
-	if (run_id.len < sizeof(gate->run_id))
-		memcpy(gate->run_id, run_id.ptr, run_id.len);
+	memset(gate->redis_id, 0, sizeof(gate->redis_id));
+	if (redis_id.len < sizeof(gate->redis_id))
+		memcpy(gate->redis_id, redis_id.ptr, redis_id.len);
 }
 
 static enum err
@@ -68,9 +68,22 @@ control_gate(void *self, struct write_gate *ret_gate)
 /* One statement that changes the row only if it is still at this change. Running it twice does no harm. */
 struct change {
 	const char *assignments;
-	const char *run_id; /* quoted behind the assignments; NULL: nothing is */
+	const char *redis_id; /* NULL: stays */
 	uint64_t change;
 };
+
+/* Its two parts have a column each: builds that know of the first alone go on with that. */
+static void
+assign_redis_id(struct db *db, struct str id)
+{
+	const char *colon = memchr(id.ptr, ':', id.len);
+	size_t first = colon ? (size_t)(colon - id.ptr) : id.len;
+
+	buf_literal(db_sql_more(db), ", run_id = ");
+	db_quote(db, (struct str){id.ptr, first});
+	buf_literal(db_sql_more(db), ", replid = ");
+	db_quote(db, colon ? (struct str){colon + 1, id.len - first - 1} : STR_NONE);
+}
 
 static enum err
 run_change(struct store *store, void *argument)
@@ -79,8 +92,8 @@ run_change(struct store *store, void *argument)
 	struct buf *sql = db_sql(store->db);
 
 	buf_format(sql, "UPDATE cache_control SET %s", wanted->assignments);
-	if (wanted->run_id)
-		db_quote(store->db, str_from(wanted->run_id));
+	if (wanted->redis_id)
+		assign_redis_id(store->db, str_from(wanted->redis_id));
 	buf_format(sql, " WHERE id = 1 AND change_number = %llu", (unsigned long long)wanted->change);
 	return db_run(store->db, NULL);
 }
@@ -121,13 +134,13 @@ store_settle(struct store *store, uint64_t change)
 
 /* From off and settled nobody can hold a lease, so the new epoch is settled from the start. */
 enum err
-store_new_epoch(struct store *store, const struct write_gate *gate, const char *run_id)
+store_new_epoch(struct store *store, const struct write_gate *gate, const char *redis_id)
 {
 	struct change wanted = {
 		.assignments = (gate->settled && !gate->enabled) || mutant(MUTANT_EPOCH_AT_ONCE)
-				       ? "enabled = TRUE, settled = TRUE, epoch = epoch + 1" CHANGED ", run_id = "
-				       : "enabled = TRUE, settled = FALSE, epoch = epoch + 1" CHANGED ", run_id = ",
-		.run_id = run_id,
+				       ? "enabled = TRUE, settled = TRUE, epoch = epoch + 1" CHANGED
+				       : "enabled = TRUE, settled = FALSE, epoch = epoch + 1" CHANGED,
+		.redis_id = redis_id,
 		.change = gate->change,
 	};
 
@@ -157,9 +170,10 @@ read_control(struct store *store, void *argument)
 
 	control->distrusted_count = 0;
 	buf_format(db_sql_select(store->db),
-		   GATE_COLUMNS ", d.version, " FLAG_COLUMNS ", t.player_id, t.season_id"
-				" FROM cache_control c JOIN season_directory d ON d.id = 1 JOIN cache_flags f ON f.id = 1"
-				" LEFT JOIN cache_distrust t ON TRUE WHERE c.id = 1 LIMIT %d",
+		   GATE_COLUMNS
+		   ", d.version, " FLAG_COLUMNS ", t.player_id, t.season_id"
+		   " FROM cache_control c JOIN season_directory d ON d.id = 1 JOIN cache_flags f ON f.id = 1"
+		   " LEFT JOIN cache_distrust t ON TRUE WHERE c.id = 1 LIMIT %d",
 		   DISTRUSTED_MAX + 1);
 	enum err err = db_select(store->db, &result);
 

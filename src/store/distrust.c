@@ -175,7 +175,7 @@ store_distrust_page(struct store *store, int64_t older_than_ms, uint32_t limit, 
 
 struct host {
 	const struct uuid *id;
-	const char *run_id;
+	const char *redis_id;
 	bool found;
 };
 
@@ -189,7 +189,7 @@ find_others(struct store *store, void *argument)
 		   HOST_ALIVE_MS);
 	sql_is_id(store->db, "host_id", host->id);
 	buf_literal(db_sql_more(store->db), " AND ");
-	sql_is_text(store->db, "run_id", str_from(host->run_id));
+	sql_is_text(store->db, "redis_id", str_from(host->redis_id));
 	buf_literal(db_sql_more(store->db), " LIMIT 1");
 
 	enum err err = db_select(store->db, &result);
@@ -202,9 +202,9 @@ find_others(struct store *store, void *argument)
 }
 
 enum err
-distrust_others_reach(void *self, const struct uuid *id, const char *run_id, bool *ret_reach)
+distrust_others_reach(void *self, const struct uuid *id, const char *redis_id, bool *ret_reach)
 {
-	struct host host = {.id = id, .run_id = run_id};
+	struct host host = {.id = id, .redis_id = redis_id};
 	enum err err = store_read_twice(self, find_others, &host);
 
 	if (err == ERR_OK)
@@ -218,13 +218,13 @@ say_host(struct store *store, void *argument)
 	const struct host *host = argument;
 	struct buf *sql = db_sql(store->db);
 
-	buf_literal(sql, "INSERT INTO cache_host (host_id, run_id, seen_at_ms) VALUES ");
+	buf_literal(sql, "INSERT INTO cache_host (host_id, redis_id, seen_at_ms) VALUES ");
 	sql_row(store->db);
 	sql_id(store->db, host->id);
-	sql_text(store->db, str_from(host->run_id));
+	sql_text(store->db, str_from(host->redis_id));
 	sql_raw(store->db, SQL_NOW);
 	sql_row_end(store->db);
-	buf_literal(sql, " ON DUPLICATE KEY UPDATE run_id = VALUES(run_id), seen_at_ms = VALUES(seen_at_ms)");
+	buf_literal(sql, " ON DUPLICATE KEY UPDATE redis_id = VALUES(redis_id), seen_at_ms = VALUES(seen_at_ms)");
 	return db_run(store->db, NULL);
 }
 
@@ -237,9 +237,9 @@ forget_hosts(struct store *store, void *argument)
 }
 
 enum err
-store_say_host(struct store *store, const struct uuid *id, const char *run_id)
+store_say_host(struct store *store, const struct uuid *id, const char *redis_id)
 {
-	struct host host = {.id = id, .run_id = run_id};
+	struct host host = {.id = id, .redis_id = redis_id};
 
 	return store_write_retried(store, say_host, &host);
 }

@@ -49,15 +49,15 @@ enum err store_control_read(struct store *store, struct store_control *ret_contr
 /* Those of cache_distrust that have stood for so long, the oldest first. */
 enum err store_distrust_page(struct store *store, int64_t older_than_ms, uint32_t limit, struct arena *arena,
 			     struct distrust_row **ret_rows, size_t *ret_count);
-/* This host reaches the Redis with this run_id; empty: none. */
-enum err store_say_host(struct store *store, const struct uuid *id, const char *run_id);
+/* This host reaches the Redis with this identity; empty: none. */
+enum err store_say_host(struct store *store, const struct uuid *id, const char *redis_id);
 /* Those that have said nothing for an hour. */
 enum err store_forget_hosts(struct store *store);
 /*
- * Begins a new epoch for the Redis with this run_id if the row is still as the gate says. ERR_OK whether or not it was;
- * read it again.
+ * Begins a new epoch for the Redis with this identity if the row is still as the gate says. ERR_OK whether or not it
+ * was; read it again.
  */
-enum err store_new_epoch(struct store *store, const struct write_gate *gate, const char *run_id);
+enum err store_new_epoch(struct store *store, const struct write_gate *gate, const char *redis_id);
 enum err store_settle(struct store *store, uint64_t change);
 
 /*

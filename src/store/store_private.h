@@ -31,12 +31,14 @@ enum err distrust_find(void *self, struct distrust_row rows[], size_t count);
 enum err distrust_insert(void *self, const struct distrust_row rows[], size_t count);
 enum err distrust_settle(void *self, const struct distrust_row rows[], size_t count);
 enum err distrust_forget(void *self, const struct distrust_row rows[], size_t count);
-enum err distrust_others_reach(void *self, const struct uuid *id, const char *run_id, bool *ret_reach);
+enum err distrust_others_reach(void *self, const struct uuid *id, const char *redis_id, bool *ret_reach);
 /* Inside a transaction: off for everybody, and not settled. */
 enum err control_turn_off(struct db *db);
 /* Which server is this? A write that finds another one than at the last change must not trust what the cache holds. */
-#define DATABASE_ID  "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
-#define GATE_COLUMNS "c.epoch, c.change_number, c.enabled, c.settled, c.run_id, c.database_id = " DATABASE_ID
+#define DATABASE_ID "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
+#define GATE_COLUMNS                                                                                                   \
+	"c.epoch, c.change_number, c.enabled, c.settled, CONCAT(c.run_id, ':', c.replid), c.database_id "              \
+	"= " DATABASE_ID
 enum { GATE_COLUMN_COUNT = 6 };
 /* From GATE_COLUMNS, which stand first. */
 void control_take_gate(const struct db_result *result, struct write_gate *gate);

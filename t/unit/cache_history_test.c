@@ -483,8 +483,8 @@ open_hosts(void)
 {
 	struct lease_content content = {.epoch = EPOCH, .until_boot_ms = clock_boot_ms() + 3600 * 1000};
 
-	memcpy(content.run_id, redis_run_id(server.control), sizeof(content.run_id));
-	memcpy(gate.run_id, content.run_id, sizeof(gate.run_id));
+	memcpy(content.redis_id, redis_identity(server.control), sizeof(content.redis_id));
+	memcpy(gate.redis_id, content.redis_id, sizeof(gate.redis_id));
 	lease_give(&shared.lease, &content, NULL, 0);
 	conf = redis_server_conf(&server, NULL, 1000);
 	for (unsigned i = 0; i < HOSTS; i++)

@@ -92,7 +92,7 @@ view(void *self)
 	const struct write_gate *gate = &cache->store->gate;
 
 	if (gate->enabled && gate->settled && clock_boot_ms() >= cache->frozen_until_boot_ms &&
-	    strcmp(gate->run_id, cache->run_id) == 0) {
+	    strcmp(gate->redis_id, cache->redis_id) == 0) {
 		cache->lease_epoch = gate->epoch;
 		cache->lease_until_boot_ms = clock_boot_ms() + LEASE_MS;
 		cache->lease_distrusted_count = cache->store->distrusted_count;
@@ -111,7 +111,7 @@ reaches(void *self, const struct write_gate *gate)
 	struct fake_cache *cache = self;
 
 	return fake_fault_of(cache->faults, CALL_REACHES) == FAULT_NONE && !cache->gone &&
-	       strcmp(cache->run_id, gate->run_id) == 0;
+	       strcmp(cache->redis_id, gate->redis_id) == 0;
 }
 
 /* How many of count commands are executed under this fault. */
@@ -206,13 +206,13 @@ fill_all(void *self, struct cache_view at, const struct cache_fill *fills, size_
 static size_t
 written(const struct fake_cache *cache, const struct write_gate *gate, enum fake_fault fault, size_t count)
 {
-	return strcmp(cache->run_id, gate->run_id) == 0 ? executed(cache, fault, count) : 0;
+	return strcmp(cache->redis_id, gate->redis_id) == 0 ? executed(cache, fault, count) : 0;
 }
 
 static enum err
 outcome(const struct fake_cache *cache, const struct write_gate *gate, enum fake_fault fault)
 {
-	if (strcmp(cache->run_id, gate->run_id) != 0)
+	if (strcmp(cache->redis_id, gate->redis_id) != 0)
 		return ERR_CACHE_UNAVAILABLE;
 	return fault == FAULT_NONE && !cache->gone ? ERR_OK : ERR_CACHE_UNAVAILABLE;
 }
@@ -278,12 +278,12 @@ confirm(void *self, const struct write_gate *gate, struct cache_write *const wri
 
 void
 fake_cache_init(struct fake_cache *cache, struct fake_faults *faults, const struct fake_store *store,
-		const char *run_id)
+		const char *redis_id)
 {
 	memset(cache, 0, sizeof(*cache));
 	cache->faults = faults;
 	cache->store = store;
-	snprintf(cache->run_id, sizeof(cache->run_id), "%s", run_id);
+	snprintf(cache->redis_id, sizeof(cache->redis_id), "%s", redis_id);
 	cache->port = (struct cache_port){
 		.self = cache,
 		.view = view,

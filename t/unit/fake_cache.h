@@ -29,7 +29,7 @@ struct fake_cache {
 	int64_t frozen_until_boot_ms;   /* the steward gives no lease before */
 	bool unconfirmed;
 	bool confirms_fail;
-	char run_id[41];
+	char redis_id[REDIS_ID_SIZE];
 	uint64_t lease_epoch;
 	int64_t lease_until_boot_ms;
 	struct fake_distrust lease_distrusted[FAKE_PLAYERS_MAX];
@@ -40,7 +40,7 @@ struct fake_cache {
 };
 
 void fake_cache_init(struct fake_cache *cache, struct fake_faults *faults, const struct fake_store *store,
-		     const char *run_id);
+		     const char *redis_id);
 /* NULL if the key is absent. */
 const struct fake_entry *fake_cache_entry(const struct fake_cache *cache, uint64_t epoch, struct str player,
 					  const char *season);

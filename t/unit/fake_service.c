@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-const char fake_run_id[] = "0123456789abcdef0123456789abcdef01234567";
+const char fake_redis_id[] = "0123456789abcdef0123456789abcdef01234567";
 
 /* Start, end of purchases, end, end of claims, late window. */
 #define RUNNING                                                                                                        \
@@ -31,11 +31,11 @@ fake_service_init(struct fake_service *fake, bool cache_on, size_t transaction_g
 {
 	fake_faults_init(&fake->faults);
 	fake_store_init(&fake->store, &fake->faults);
-	fake_cache_init(&fake->cache, &fake->faults, &fake->store, fake_run_id);
+	fake_cache_init(&fake->cache, &fake->faults, &fake->store, fake_redis_id);
 	fake->store.is_fenced = fake_cache_is_fenced;
 	fake->store.context = &fake->cache;
 	if (cache_on)
-		fake_store_set_gate(&fake->store, 2, true, fake_run_id);
+		fake_store_set_gate(&fake->store, 2, true, fake_redis_id);
 	fake_store_settle(&fake->store);
 	memset(&fake->directory, 0, sizeof(fake->directory));
 	directory_publish(&fake->directory, &seasons);

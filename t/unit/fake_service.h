@@ -22,7 +22,7 @@ struct fake_service {
 	int64_t now_ms;
 };
 
-extern const char fake_run_id[];
+extern const char fake_redis_id[];
 
 /* The cache is on and trusted, in epoch 2, or off. */
 void fake_service_init(struct fake_service *fake, bool cache_on, size_t transaction_grants);

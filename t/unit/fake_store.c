@@ -446,14 +446,14 @@ forget(struct fake_store *store)
 }
 
 static enum err
-others_reach(void *self, const struct uuid *host, const char *run_id, bool *ret_reach)
+others_reach(void *self, const struct uuid *host, const char *redis_id, bool *ret_reach)
 {
 	struct fake_store *store = self;
 
 	(void)host;
 	if (fake_fault_of(store->faults, CALL_OTHERS) != FAULT_NONE)
 		return ERR_STORE_UNAVAILABLE;
-	*ret_reach = clock_boot_ms() < store->others_reach_until_boot_ms && strcmp(store->gate.run_id, run_id) == 0;
+	*ret_reach = clock_boot_ms() < store->others_reach_until_boot_ms && strcmp(store->gate.redis_id, redis_id) == 0;
 	return ERR_OK;
 }
 
@@ -599,10 +599,10 @@ change_gate(struct fake_store *store, uint64_t epoch, bool enabled)
 }
 
 void
-fake_store_set_gate(struct fake_store *store, uint64_t epoch, bool enabled, const char *run_id)
+fake_store_set_gate(struct fake_store *store, uint64_t epoch, bool enabled, const char *redis_id)
 {
 	change_gate(store, epoch, enabled);
-	snprintf(store->gate.run_id, sizeof(store->gate.run_id), "%s", run_id);
+	snprintf(store->gate.redis_id, sizeof(store->gate.redis_id), "%s", redis_id);
 }
 
 void

@@ -70,7 +70,7 @@ struct fake_store {
 void fake_store_init(struct fake_store *store, struct fake_faults *faults);
 void fake_store_release(struct fake_store *store);
 /* A change of cache_control by somebody else: unsettled until settle_cache or fake_store_settle. */
-void fake_store_set_gate(struct fake_store *store, uint64_t epoch, bool enabled, const char *run_id);
+void fake_store_set_gate(struct fake_store *store, uint64_t epoch, bool enabled, const char *redis_id);
 void fake_store_settle(struct fake_store *store);
 /* NULL: everybody may trust the cache about this player. key: player/season. */
 const struct fake_distrust *fake_store_distrust(const struct fake_store *store, const char *key);

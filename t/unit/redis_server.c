@@ -119,6 +119,13 @@ redis_server_start(struct redis_server *server)
 }
 
 void
+redis_server_reconnect(struct redis_server *server)
+{
+	redis_free(server->control);
+	connect_control(server);
+}
+
+void
 redis_server_replace(struct redis_server *server)
 {
 	stop(&server->pid);

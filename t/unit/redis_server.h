@@ -33,6 +33,9 @@ void redis_server_stop(struct redis_server *server);
 /* Ends the server and starts another one, empty, on the same socket. */
 void redis_server_replace(struct redis_server *server);
 
+/* The control connection anew, which takes a new identity of the server along. */
+void redis_server_reconnect(struct redis_server *server);
+
 /* A configuration for a client through the relay. The caller frees it with conf_free. */
 struct conf *redis_server_conf(const struct redis_server *server, const char *socket, int turn_timeout_ms);
 

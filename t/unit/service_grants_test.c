@@ -523,7 +523,7 @@ test_gate_not_settled(void)
 {
 	open_fake(true);
 	warm_up();
-	fake_store_set_gate(&fake.store, 3, true, fake_run_id);
+	fake_store_set_gate(&fake.store, 3, true, fake_redis_id);
 	int64_t before_ms = clock_boot_ms();
 
 	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
@@ -537,7 +537,7 @@ static void
 test_other_redis(void)
 {
 	open_fake(true);
-	fake.cache.run_id[0] = 'f';
+	fake.cache.redis_id[0] = 'f';
 	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
 	expect_trace("view document begin lock save fence find_distrust unfence rollback others switch_off gate settle "
 		     "begin lock save commit");
@@ -666,7 +666,7 @@ test_relay(void)
 	/* Without a cache nobody trusts anything, and no fence is needed. */
 	fake.cache.gone = true;
 	fake_service_give(&fake, "p", "s1", "l", 10);
-	fake_store_set_gate(&fake.store, 2, false, fake_run_id);
+	fake_store_set_gate(&fake.store, 2, false, fake_redis_id);
 	fake_store_settle(&fake.store);
 	expect_relayed(ERR_OK, false);
 	close_fake();
@@ -845,7 +845,7 @@ random_event(struct history *history)
 		fake_cache_evict(&fake.cache, random_next(random));
 	clock_sleep_ms((int64_t)random_below(random, 300));
 	if (!gate->enabled && gate->settled && random_below(random, 2)) {
-		fake_store_set_gate(&fake.store, gate->epoch + 1, true, fake_run_id);
+		fake_store_set_gate(&fake.store, gate->epoch + 1, true, fake_redis_id);
 		if (random_below(random, 2)) {
 			clock_sleep_ms(550);
 			fake_store_settle(&fake.store);

@@ -1402,11 +1402,11 @@ test_control(void)
 }
 
 static void
-expect_reached(const struct uuid *asking, const char *run_id, bool expected)
+expect_reached(const struct uuid *asking, const char *redis_id, bool expected)
 {
 	bool reach = !expected;
 
-	CU_ASSERT_EQUAL(port->others_reach(port->self, asking, run_id, &reach), ERR_OK);
+	CU_ASSERT_EQUAL(port->others_reach(port->self, asking, redis_id, &reach), ERR_OK);
 	CU_ASSERT_EQUAL(reach, expected);
 }
 
