@@ -9,7 +9,12 @@ use Battlepass::Stack;
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
-use constant { WITHIN => 1.0, TOO_LONG => 1.3, MANY => 70 }; # more than one process answers in a turn
+use constant {
+    WITHIN => 1.0,
+    TOO_LONG => 1.3,
+    MANY => 70,    # more than one process answers in a turn
+    QUEUE => 1024, # of the store lane, in nginx/http.conf.in
+};
 
 my $s = Battlepass::Stack->new(config => join '', map { "${_}_lane { answer_within_ms = " . WITHIN * 1000 . " }\n" } qw(read store));
 my $season = $s->season;
@@ -185,6 +190,25 @@ subtest 'readers that have gone' => sub {
     });
     is([$shed, $abandoned], [0, MANY], 'the metrics');
     is($s->metrics->{battlepass_cache_hits_total} - $hits, 1, 'nothing was looked up for those who went');
+};
+
+subtest 'a queue that is full' => sub {
+    my $player = $s->fresh_player;
+    my ($processes, $each) = (6, 250);
+    my @statuses;
+    while_stopped(['store'], sub {
+        @statuses = $s->in_parallel($processes, sub {
+            my @sockets = send_all(map { grant_text($player) } 1 .. $each);
+            my $until = time + WITHIN * 0.7;
+            my @refused = grep { defined } map { my $left = $until - time; http_read($_, $left > 0 ? $left : 0.001) } @sockets;
+            return map { "$_->{status} $_->{json}{code} $_->{headers}{'retry-after'}" } @refused;
+        });
+        return;
+    });
+    is(scalar @statuses, $processes * $each - QUEUE, 'what is too much is refused at once, while the lane stands still');
+    is([ grep { $_ ne '503 overloaded 1' } @statuses ], [], 'as overloaded');
+    is(grant($s, $s->fresh_player, 7)->{status}, 201, 'and all is well');
+    is(ledger($s, $player), [], 'nothing was done for clients that have gone');
 };
 
 subtest 'times that make no sense shed nothing' => sub {
