@@ -1,4 +1,7 @@
-/* What operators steer: GET and PUT /v1/admin/flags. */
+/*
+ * What operators steer: GET and PUT /v1/admin/flags, POST /v1/admin/cache/flush and /warm; and what they see of the
+ * cache: GET /v1/admin/cache/players/{player}.
+ */
 #include "api/resources.h"
 
 #include "api/members.h"
@@ -36,6 +39,8 @@ struct operator_body {
 	bool cache;
 	bool warming;
 	int64_t auditor_checks_per_s;
+	struct str season;
+	int64_t players;
 };
 
 #define BODY(member) offsetof(struct operator_body, member)
@@ -126,6 +131,40 @@ flags_decode(struct call *call)
 	return any ? ERR_OK : call_fault(call, "", "required", "expected a flag at least");
 }
 
+static const struct field flush_fields[] = {REASON, VALIDATE_ONLY};
+static const struct field warm_fields[] = {
+	REASON,
+	VALIDATE_ONLY,
+	{"season", FIELD_ID, false, BODY(season), 0, 0},
+	{"players", FIELD_INTEGER, false, BODY(players), 1, 10000000},
+};
+
+enum err
+flush_decode(struct call *call)
+{
+	struct operator_body body = {.validate_only = false};
+
+	return decode(call, OPERATOR_FLUSH, "cache_flush", flush_fields, COUNT(flush_fields), &body);
+}
+
+enum err
+warm_decode(struct call *call)
+{
+	const struct service *service = call->turn->service;
+	struct operator_body body = {.players = 0};
+	enum err err = decode(call, OPERATOR_WARM, "cache_warm", warm_fields, COUNT(warm_fields), &body);
+	const struct season_entry *entry = directory_find(&service->seasons, body.season);
+	struct operator_command *command = call->work;
+
+	if (err != ERR_OK)
+		return err;
+	if (body.season.len && (!entry || !season_entry_runs(entry, call->turn->now_ms)))
+		return call_fault(call, "/season", "no_such_season", "expected a season that is active now");
+	command->season = body.season;
+	command->players = body.players ? (uint64_t)body.players : service->limits.warm_players;
+	return ERR_OK;
+}
+
 static void
 put_entry(const struct operator_command *command, struct buf *out)
 {
@@ -161,6 +200,64 @@ operator_encode(struct call *call)
 	buf_char(&body, '{');
 	put_entry(command, &body);
 	buf_char(&body, '}');
+	call_answer(call, 200, &body);
+	return ERR_OK;
+}
+
+static const char *const held_names[CACHE_HELD_COUNT] = {
+	[CACHE_HOLDS_NOTHING] = "absent", [CACHE_HOLDS_VALUE] = "value", [CACHE_HOLDS_FENCE] = "fence",
+	[CACHE_HOLDS_TOKEN] = "filling",  [CACHE_HOLDS_OTHER] = "other",
+};
+
+static void
+put_content(const struct cache_content *content, struct buf *out)
+{
+	buf_format(out, ",\"state\":\"%s\"", held_names[content->held]);
+	if (content->held == CACHE_HOLDS_VALUE || content->held == CACHE_HOLDS_FENCE) {
+		member_number(out, ",\"cached_revision\":\"", content->revision);
+		buf_char(out, '"');
+	}
+	if (content->held == CACHE_HOLDS_VALUE) {
+		member_number(out, ",\"cached_season_revision\":\"", content->season_revision);
+		buf_char(out, '"');
+	}
+	if (content->held != CACHE_HOLDS_NOTHING && content->ttl_ms >= 0)
+		member_number(out, ",\"ttl_ms\":", (uint64_t)content->ttl_ms);
+}
+
+static void
+put_view(const struct cache_of_player *view, struct buf *out)
+{
+	buf_format(out, ",\"epoch\":\"%llu\",\"enabled\":%s,\"reached\":%s,\"seasons\":[",
+		   (unsigned long long)view->gate.epoch, view->gate.enabled ? "true" : "false",
+		   view->reached ? "true" : "false");
+	for (size_t i = 0; i < view->count; i++) {
+		member_text(out, i ? ",{\"season\":" : "{\"season\":", view->standings[i].season);
+		member_number(out, ",\"revision\":\"", view->standings[i].revision);
+		buf_char(out, '"');
+		if (view->reached)
+			put_content(&view->contents[i], out);
+		buf_char(out, '}');
+	}
+	buf_char(out, ']');
+}
+
+enum err
+cache_player_encode(struct call *call)
+{
+	const struct service_rooms *rooms = &call->turn->service->rooms;
+	struct cache_of_player view;
+	struct buf body;
+	enum err err =
+		cache_of_player(rooms->operators, rooms->records, rooms->cache, call->player, call->arena, &view);
+
+	if (err != ERR_OK)
+		return err;
+	buf_init(&body);
+	member_text(&body, "{\"player\":", call->player);
+	put_view(&view, &body);
+	buf_char(&body, '}');
+	response_header(call->response, STR("Cache-Control"), STR("private, no-store"));
 	call_answer(call, 200, &body);
 	return ERR_OK;
 }

@@ -28,8 +28,8 @@ call_encode deliveries_encode, retry_encode;
 call_decode audit_decode, verify_decode;
 call_encode audit_encode, verify_encode;
 /* operators.c */
-call_decode flags_decode;
-call_encode flags_encode, operator_encode;
+call_decode flags_decode, flush_decode, warm_decode;
+call_encode flags_encode, operator_encode, cache_player_encode;
 /* seasons.c */
 call_decode seasons_decode;
 call_encode seasons_encode, season_encode;

@@ -25,6 +25,15 @@ clock_boot_ms(void)
 	return now_ms(CLOCK_BOOTTIME);
 }
 
+int64_t
+clock_boot_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 void
 clock_sleep_ms(int64_t ms)
 {

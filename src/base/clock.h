@@ -17,6 +17,7 @@ enum { CLOCK_TEXT_SIZE = 25 };
 
 int64_t clock_unix_ms(void);
 int64_t clock_boot_ms(void);
+int64_t clock_boot_us(void);
 void clock_sleep_ms(int64_t ms);
 
 /* Writes "2026-01-31T12:00:00.000Z" and a NUL to text (CLOCK_TEXT_SIZE bytes); returns 24. Clamps to years 1970-9999.

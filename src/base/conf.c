@@ -104,6 +104,10 @@ static const struct key keys[] = {
 	{"cache", "without_store", FIELD(cache.without_store), .type = CHOICE, .choices = {"serve", "refuse"},
 	 .preset = "serve",
 	 .help = "Cached answers while the database cannot be reached: serve them marked as unconfirmed, or refuse."},
+	{"cache", "warm_per_s", FIELD(cache.warm_per_s), INTEGER_OF(0, 100000), .preset = "2000",
+	 .help = "Players that this host loads in a second at most when the cache is warmed; 0: it never warms."},
+	{"cache", "warm_players", FIELD(cache.warm_players), INTEGER_OF(1, 10000000), .preset = "100000",
+	 .help = "Most players that are loaded into a new cache, those active last first."},
 
 	{"auth", "keys", FIELD(auth.keys), TEXT_OF(1, PATH_BYTES), .preset = "/etc/battlepass/keys.json",
 	 .help = "File with the keys that tokens are checked with (JWK set)."},

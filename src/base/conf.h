@@ -40,7 +40,9 @@ struct conf {
 		int64_t connect_timeout_ms;
 		int64_t turn_timeout_ms; /* one pipelined round trip */
 		int64_t ttl_s;
-		char *without_store; /* "serve" or "refuse" */
+		char *without_store;  /* "serve" or "refuse" */
+		int64_t warm_per_s;   /* players that one host looks at in a second; 0: it never warms */
+		int64_t warm_players; /* at most, in a new epoch */
 	} cache;
 	struct {
 		char *keys; /* JWK set file */

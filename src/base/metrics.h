@@ -37,6 +37,12 @@
 	X(BREAKER_HALF_OPENED, "battlepass_cache_breaker_half_opened_total", "Times a probe found Redis well again.")  \
 	X(BREAKER_CLOSED, "battlepass_cache_breaker_closed_total", "Times this host began to ask Redis again.")        \
 	X(CACHE_EPOCHS, "battlepass_cache_epochs_total", "New epochs begun by this host's steward.")                   \
+	X(CACHE_WARMED, "battlepass_cache_warmed_total", "Documents that warming put into Redis.")                     \
+	X(CACHE_AUDIT_CHECKS, "battlepass_cache_audit_checks_total", "Cached answers compared with the database.")     \
+	X(CACHE_AUDIT_STALE, "battlepass_cache_audit_stale_total",                                                     \
+	  "Cached answers that were not what the database says: not 0 is an alarm.")                                   \
+	X(STORE_LANE_BUSY, "battlepass_store_lane_busy_microseconds_total",                                            \
+	  "Time that processes of the store lane have spent in turns.")                                                \
 	X(STORE_TRANSACTIONS, "battlepass_store_transactions_total", "Transactions committed.")                        \
 	X(STORE_RETRIES, "battlepass_store_retries_total", "Transactions rolled back and tried again.")                \
 	X(STORE_CONNECTS, "battlepass_store_connects_total", "Database connections opened.")                           \

@@ -17,6 +17,7 @@ struct cache {
 	struct distrusted distrusted; /* the lease's, as of the last look */
 	const struct flags *flags;    /* NULL: everybody is served */
 	struct cache_flags in_force;
+	struct recent *recent; /* NULL: nobody wants to know */
 	struct redis *redis;
 	struct buf value; /* scratch for the V being sent */
 	struct arena scratch;
@@ -475,7 +476,80 @@ confirm_once(struct cache *cache, uint64_t epoch, struct cache_write *const writ
 static enum err
 confirm(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count)
 {
-	return twice(self, gate, writes, count, confirm_once);
+	struct cache *cache = self;
+	enum err err = twice(cache, gate, writes, count, confirm_once);
+
+	for (size_t i = 0; i < count && err == ERR_OK && cache->recent; i++)
+		if (writes[i]->changed)
+			recent_note(cache->recent, writes[i]->player, str_from(writes[i]->season));
+	return err;
+}
+
+enum { PEEK_BYTES = 95 }; /* of a value: all that stands before the player */
+
+static bool
+send_peek(struct cache *cache, uint64_t epoch, const struct cache_content *content)
+{
+	char text[KEY_SIZE];
+	char end[HEAD_SIZE];
+	struct str key = key_of(text, epoch, content->player, content->season);
+
+	return redis_command(cache->redis,
+			     (struct str[]){STR("GETRANGE"), key, STR("0"), print(end, HEAD_SIZE, "%d", PEEK_BYTES)},
+			     4) &&
+	       redis_command(cache->redis, (struct str[]){STR("PTTL"), key}, 2);
+}
+
+static void
+take_head(struct cache_content *content, struct str head)
+{
+	struct str rest = {head.ptr + 1, head.len ? head.len - 1 : 0};
+
+	content->held = head.len ? CACHE_HOLDS_OTHER : CACHE_HOLDS_NOTHING;
+	if (str_starts_with(head, STR("V")) && take_number(&rest, '.', &content->revision) &&
+	    take_number(&rest, '\n', &content->season_revision))
+		content->held = CACHE_HOLDS_VALUE;
+	else if (str_starts_with(head, STR("T")) && take_number(&rest, '.', &content->revision))
+		content->held = CACHE_HOLDS_FENCE;
+	else if (str_starts_with(head, STR("L")))
+		content->held = CACHE_HOLDS_TOKEN;
+}
+
+static bool
+receive_peek(struct cache *cache, struct cache_content *content, struct arena *arena)
+{
+	struct redis_answer head;
+	struct redis_answer ttl;
+
+	if (!redis_reply(cache->redis, arena, &head) || !redis_reply(cache->redis, arena, &ttl))
+		return false;
+	content->held = CACHE_HOLDS_OTHER;
+	if (head.type == REDIS_TEXT)
+		take_head(content, head.text);
+	content->ttl_ms = ttl.type == REDIS_NUMBER ? ttl.number : -1;
+	return true;
+}
+
+static bool
+peek(void *self, const struct write_gate *gate, struct cache_content *contents, size_t count, struct arena *arena)
+{
+	struct cache *cache = self;
+
+	if (!connected_to(cache, gate->redis_id))
+		return false;
+	redis_begin(cache->redis);
+	for (size_t i = 0; i < count; i++)
+		if (!send_peek(cache, gate->epoch, &contents[i]))
+			return false;
+	if (!redis_ask_life(cache->redis))
+		return false;
+	for (size_t i = 0; i < count; i++)
+		if (!receive_peek(cache, &contents[i], arena))
+			return false;
+	if (!redis_is_same(cache->redis))
+		return false;
+	redis_end(cache->redis);
+	return true;
 }
 
 struct cache *
@@ -495,6 +569,7 @@ cache_new(const struct conf *conf, struct cache_shared *shared)
 		.view = view,
 		.lookup = lookup_all,
 		.fill = fill_all,
+		.peek = peek,
 		.reaches = reaches,
 		.fence = fence,
 		.unfence = unfence,
@@ -518,6 +593,12 @@ void
 cache_steer(struct cache *cache, const struct flags *flags)
 {
 	cache->flags = flags;
+}
+
+void
+cache_note_writes(struct cache *cache, struct recent *recent)
+{
+	cache->recent = recent;
 }
 
 const struct cache_port *

@@ -13,6 +13,7 @@
 #define BP_CACHE_CACHE_H
 
 #include "base/conf.h"
+#include "base/recent.h"
 #include "cache/shared.h"
 #include "service/ports.h"
 
@@ -26,6 +27,8 @@ struct cache *cache_new(const struct conf *conf, struct cache_shared *shared);
 void cache_free(struct cache *cache);
 /* From now on reads are steered by these flags, which are borrowed, too; without, all are served. */
 void cache_steer(struct cache *cache, const struct flags *flags);
+/* Notes there whose write was confirmed. */
+void cache_note_writes(struct cache *cache, struct recent *recent);
 /* The port of this cache; lives as long as it does. */
 const struct cache_port *cache_port(const struct cache *cache);
 

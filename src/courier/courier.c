@@ -7,10 +7,12 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "courier/audit_chore.h"
 #include "courier/auto_claim_chore.h"
 #include "courier/delivery_chore.h"
 #include "courier/host_chore.h"
 #include "courier/purchase_chore.h"
+#include "courier/warm_chore.h"
 
 enum {
 	BACKLOG_MS = 2000,
@@ -23,17 +25,20 @@ struct chores {
 	struct delivery_chore deliveries;
 	struct auto_claim_chore auto_claims;
 	struct host_chore host;
+	struct warm_chore warming;
+	struct audit_chore audit;
 	int64_t backlog_due_boot_ms;
 };
 
 static void
 chores_init(struct chores *chores, const struct conf *conf, struct service *service, struct store *store,
-	    struct cache_shared *cache)
+	    const struct courier_host *host)
 {
 	chores->courier = (struct courier){
 		.conf = conf,
 		.service = service,
 		.store = store,
+		.host = *host,
 		.economy = service->rooms.economy,
 		.owner = uuid_new(clock_unix_ms()),
 	};
@@ -41,7 +46,9 @@ chores_init(struct chores *chores, const struct conf *conf, struct service *serv
 	purchase_chore_init(&chores->purchases);
 	delivery_chore_init(&chores->deliveries);
 	auto_claim_chore_init(&chores->auto_claims);
-	host_chore_init(&chores->host, cache);
+	host_chore_init(&chores->host, host->cache);
+	warm_chore_init(&chores->warming);
+	audit_chore_init(&chores->audit);
 	chores->backlog_due_boot_ms = 0;
 }
 
@@ -93,8 +100,11 @@ run_once(struct chores *chores)
 	}
 	host_chore_run(&chores->host, courier);
 	service_look_ahead(courier->service);
-	if (!courier->stopping)
+	if (!courier->stopping) {
 		auto_claim_chore_run(&chores->auto_claims, courier);
+		warm_chore_run(&chores->warming, courier);
+		audit_chore_run(&chores->audit, courier);
+	}
 	tell_backlog(chores);
 }
 
@@ -111,7 +121,11 @@ wait_ms(const struct chores *chores)
 	int64_t now_ms = clock_boot_ms();
 	int64_t due_ms =
 		sooner(chores->backlog_due_boot_ms, auto_claim_chore_due_boot_ms(&chores->auto_claims, courier));
+
 	due_ms = sooner(due_ms, host_chore_due_boot_ms(&chores->host, courier));
+	due_ms = sooner(due_ms, warm_chore_due_boot_ms(&chores->warming, courier));
+	due_ms = sooner(due_ms, audit_chore_due_boot_ms(&chores->audit, courier));
+
 	int drive_in_ms = courier->economy ? courier->economy->timeout_ms(courier->economy->self) : -1;
 
 	due_ms = sooner(due_ms, service_look_ahead_due_boot_ms(courier->service));
@@ -152,14 +166,14 @@ drain(struct chores *chores, const sigset_t *wait_mask)
 }
 
 int
-courier_run(const struct conf *conf, struct service *service, struct store *store, struct cache_shared *cache,
+courier_run(const struct conf *conf, struct service *service, struct store *store, const struct courier_host *host,
 	    const volatile sig_atomic_t *stop, const sigset_t *wait_mask)
 {
 	struct chores *chores = calloc(1, sizeof(*chores));
 
 	if (!chores)
 		abort();
-	chores_init(chores, conf, service, store, cache);
+	chores_init(chores, conf, service, store, host);
 	while (!*stop) {
 		run_once(chores);
 		rest(chores, BACKLOG_MS, wait_mask);

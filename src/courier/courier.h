@@ -1,7 +1,7 @@
 /*
  * The courier: one process a host that does what no request waits for. It finishes purchases, sends deliveries, claims
- * what is left when a season's claims have closed, and says in gauges what waits. Couriers of several hosts share the
- * work: each takes rows for a time, by the database's clock.
+ * what is left when a season's claims have closed, warms and audits the cache, and says in gauges what waits. Couriers
+ * of several hosts share the work: each takes rows for a time, by the database's clock.
  *
  * It never waits for one thing while another could go on, but for the database.
  */
@@ -11,15 +11,13 @@
 #include <signal.h>
 
 #include "base/conf.h"
-#include "cache/shared.h"
-#include "service/turn.h"
-#include "store/store.h"
+#include "courier/errand.h"
 
 /*
  * Runs until *stop; signals are let in only while it sleeps. All are borrowed, and are this process's own; without an
  * economy in the service's rooms, purchases and deliveries wait. Returns the exit status.
  */
-int courier_run(const struct conf *conf, struct service *service, struct store *store, struct cache_shared *cache,
+int courier_run(const struct conf *conf, struct service *service, struct store *store, const struct courier_host *host,
 		const volatile sig_atomic_t *stop, const sigset_t *wait_mask);
 
 #endif

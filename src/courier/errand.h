@@ -9,6 +9,9 @@
 #define BP_COURIER_ERRAND_H
 
 #include "base/conf.h"
+#include "cache/shared.h"
+#include "base/metrics.h"
+#include "base/recent.h"
 #include "service/turn.h"
 #include "store/store.h"
 
@@ -18,11 +21,21 @@ enum {
 	STORE_PAUSE_MS = 500,  /* how long nothing is looked for after the database failed */
 };
 
+/* What a courier knows of its host: in shared memory, but for the number. */
+struct courier_host {
+	struct cache_shared *cache;
+	const struct flags *flags;
+	const struct recent *recent; /* players written lately */
+	const struct metrics *metrics;
+	size_t store_processes; /* of the store lane */
+};
+
 /* What a courier works with. */
 struct courier {
 	const struct conf *conf;
 	struct service *service;
 	struct store *store;
+	struct courier_host host;
 	const struct economy_port *economy; /* NULL: there is none, and all that needs it waits */
 	struct uuid owner;                  /* this process, as the rows that it holds name it */
 	struct arena arena;                 /* of one step of one chore */

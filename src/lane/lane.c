@@ -382,7 +382,12 @@ begin_turn(struct loop *loop)
 		return;
 	flight->turn.answered = send_answer;
 	flight->turn.context = flight;
+
+	int64_t began_us = clock_boot_us();
+
 	api_begin(&flight->turn, loop->api, &flight->arena, flight->exchanges, flight->ready_count);
+	if (loop->rules->lane == LANE_STORE)
+		metrics_add(METRIC_STORE_LANE_BUSY, (uint64_t)(clock_boot_us() - began_us));
 	if (flight->turn.unanswered == 0) {
 		end_flight(loop, flight);
 	} else {

@@ -6,6 +6,7 @@
 #define BP_MASTER_SHARED_H
 
 #include "base/metrics.h"
+#include "base/recent.h"
 #include "base/uuid.h"
 #include "cache/shared.h"
 #include "service/directory.h"
@@ -16,6 +17,7 @@ struct shared {
 	struct cache_shared cache;
 	struct directory directory; /* written by the steward */
 	struct flags flags;         /* written by the steward */
+	struct recent recent;       /* written by whoever confirms a write */
 	struct metrics metrics;     /* a slot a process */
 };
 

@@ -127,11 +127,13 @@ rooms_open(struct rooms *rooms, enum worker_kind kind, const struct conf *conf, 
 		.answer_within_ms = conf->economy.answer_within_ms,
 		.sells = sells,
 		.host = shared->host,
+		.warm_players = (uint64_t)conf->cache.warm_players,
 	};
 
 	rooms->store = kinds[kind].has_store ? store_new(conf, STORE_REPLY_S) : NULL;
 	rooms->cache = cache_new(conf, &shared->cache);
 	cache_steer(rooms->cache, &shared->flags);
+	cache_note_writes(rooms->cache, &shared->recent);
 	rooms->economy = kinds[kind].has_economy && sells ? economy_new(conf) : NULL;
 
 	struct service_rooms ports = {
@@ -206,9 +208,17 @@ run_courier(const struct conf *conf, struct shared *shared, const volatile sig_a
 {
 	struct rooms rooms;
 
+	struct courier_host host = {
+		.cache = &shared->cache,
+		.flags = &shared->flags,
+		.recent = &shared->recent,
+		.metrics = &shared->metrics,
+		.store_processes = worker_count(WORKER_STORE, conf),
+	};
+
 	rooms_open(&rooms, WORKER_COURIER, conf, shared);
 
-	int status = courier_run(conf, &rooms.service, rooms.store, &shared->cache, stop, wait_mask);
+	int status = courier_run(conf, &rooms.service, rooms.store, &host, stop, wait_mask);
 
 	rooms_close(&rooms);
 	return status;

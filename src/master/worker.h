@@ -1,6 +1,6 @@
 /*
- * What a child of the master is: a lane's process, the steward or the courier. worker_run() is where a child begins; it sets up the
- * rooms (store, cache, tokens) after fork, and never returns to the master's code.
+ * What a child of the master is: a lane's process, the steward or the courier. worker_run() is where a child begins; it
+ * sets up the rooms (store, cache, tokens) after fork, and never returns to the master's code.
  */
 #ifndef BP_MASTER_WORKER_H
 #define BP_MASTER_WORKER_H

@@ -83,6 +83,14 @@ directory_find(const struct directory_content *content, struct str id)
 	return NULL;
 }
 
+bool
+season_entry_runs(const struct season_entry *entry, int64_t now_ms)
+{
+	enum season_state state = season_state_at(entry->stored_state, &entry->times, now_ms);
+
+	return state == SEASON_ACTIVE || state == SEASON_PURCHASE_CLOSED;
+}
+
 enum err
 directory_current(const struct directory_content *content, int64_t now_ms, const struct season_entry **ret)
 {
@@ -90,9 +98,8 @@ directory_current(const struct directory_content *content, int64_t now_ms, const
 
 	for (uint32_t i = 0; i < content->count; i++) {
 		const struct season_entry *entry = &content->seasons[i];
-		enum season_state state = season_state_at(entry->stored_state, &entry->times, now_ms);
 
-		if (state != SEASON_ACTIVE && state != SEASON_PURCHASE_CLOSED)
+		if (!season_entry_runs(entry, now_ms))
 			continue;
 		if (found)
 			return ERR_SEASON_AMBIGUOUS;

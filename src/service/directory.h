@@ -56,6 +56,8 @@ bool directory_refresh(const struct directory *directory, struct directory_conte
 void directory_resolve(const struct directory_content *published, int64_t now_ms, struct directory_content *seasons);
 /* The functions below take what was resolved. NULL if there is none. */
 const struct season_entry *directory_find(const struct directory_content *content, struct str id);
+/* Is it active, or have its purchases closed, and it still counts XP? */
+bool season_entry_runs(const struct season_entry *entry, int64_t now_ms);
 /*
  * The season `current` means: the one that is active (or whose purchases have closed, but which still counts XP).
  * ERR_SEASON_NOT_FOUND: none; ERR_SEASON_AMBIGUOUS: several.

@@ -174,3 +174,27 @@ operator_run(const struct operators_port *port, struct operator_command *command
 	}
 	return err == ERR_STORE_RETRY || err == ERR_STORE_UNKNOWN ? ERR_STORE_UNAVAILABLE : err;
 }
+
+enum err
+cache_of_player(const struct operators_port *operators, const struct records_port *records,
+		const struct cache_port *cache, struct str player, struct arena *arena,
+		struct cache_of_player *ret_view)
+{
+	struct cache_of_player view = {.count = 0};
+	struct operator_state state;
+	enum err err = operators->read(operators->self, &state);
+
+	if (err == ERR_OK)
+		err = records->standings(records->self, player, arena, &view.standings, &view.count);
+	if (err != ERR_OK)
+		return err;
+	view.gate = state.gate;
+	view.contents = ARENA_ARRAY(arena, view.count, struct cache_content);
+	for (size_t i = 0; i < view.count; i++) {
+		view.contents[i].player = player;
+		view.contents[i].season = arena_copy(arena, view.standings[i].season);
+	}
+	view.reached = cache->peek(cache->self, &view.gate, view.contents, view.count, arena);
+	*ret_view = view;
+	return ERR_OK;
+}

@@ -29,4 +29,18 @@ struct operator_command {
 enum err operator_run(const struct operators_port *port, struct operator_command *command, struct arena *arena,
 		      int64_t now_ms);
 
+/* What Redis holds of a player beside what the database has: every season that he has a row in. */
+struct cache_of_player {
+	struct write_gate gate; /* whose epoch's keys were looked at */
+	bool reached;           /* Redis answered; else nothing is known of it */
+	size_t count;
+	struct season_standing *standings;
+	struct cache_content *contents; /* in the same order */
+};
+
+/* All of it lives in the arena. ERR_STORE_UNAVAILABLE. */
+enum err cache_of_player(const struct operators_port *operators, const struct records_port *records,
+			 const struct cache_port *cache, struct str player, struct arena *arena,
+			 struct cache_of_player *ret_view);
+
 #endif

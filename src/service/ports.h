@@ -470,6 +470,26 @@ struct cache_write {
 	uint64_t nonce;  /* of this attempt's fence; set by fence() */
 };
 
+enum cache_held {
+	CACHE_HOLDS_NOTHING,
+	CACHE_HOLDS_VALUE, /* V */
+	CACHE_HOLDS_FENCE, /* T */
+	CACHE_HOLDS_TOKEN, /* L */
+	CACHE_HOLDS_OTHER, /* nothing of ours */
+	CACHE_HELD_COUNT
+};
+
+/* What Redis holds of a player and season, for people and for the auditor. */
+struct cache_content {
+	struct str player;
+	const char *season;
+	/* results */
+	enum cache_held held;
+	uint64_t revision;        /* of a value; of a fence: its floor */
+	uint64_t season_revision; /* of a value */
+	int64_t ttl_ms;           /* how long it will live; negative: for ever */
+};
+
 struct cache_port {
 	void *self;
 	/* Looks at the lease and at the connection. Never blocks longer than a connect. */
@@ -483,6 +503,9 @@ struct cache_port {
 	void (*fill)(void *self, struct cache_view view, const struct cache_fill *fills, size_t count);
 	/* Can this process reach the Redis of the gate? A writer asks before it fences. */
 	bool (*reaches)(void *self, const struct write_gate *gate);
+	/* Looks without touching, in the gate's epoch and on the gate's Redis; false: it did not answer. */
+	bool (*peek)(void *self, const struct write_gate *gate, struct cache_content *contents, size_t count,
+		     struct arena *arena);
 	/* Each of these in the gate's epoch and on the gate's Redis, or ERR_CACHE_UNAVAILABLE. */
 	enum err (*fence)(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count);
 	/* Lowers own fences again, with the row locks still held, before a rollback. */

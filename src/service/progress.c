@@ -104,9 +104,9 @@ progress_run(struct turn *turn)
 			misses[missed++] = read;
 		}
 	}
-	metrics_add(METRIC_CACHE_HITS, turn->read_count - missed);
+	metrics_add(METRIC_CACHE_HITS, turn->warms ? 0 : turn->read_count - missed);
 	if (missed == 0 || !turn->service->rooms.store)
 		return;
-	metrics_add(METRIC_CACHE_MISSES, missed);
+	metrics_add(METRIC_CACHE_MISSES, turn->warms ? 0 : missed);
 	read_store(turn, misses, missed);
 }

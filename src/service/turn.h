@@ -27,6 +27,7 @@ struct service_limits {
 	int64_t answer_within_ms;  /* how long a purchase waits for the economy before it is answered */
 	bool sells;                /* there is an economy service somewhere */
 	struct uuid host;          /* the same for all processes of a host */
+	uint64_t warm_players;     /* how many are warmed where nobody says */
 };
 
 /* What the service holds for the life of a process. */
@@ -148,6 +149,7 @@ struct turn {
 	int64_t now_ms;
 	int64_t boot_epoch_ms; /* the wall clock's time when CLOCK_BOOTTIME was 0, as it was when the turn began */
 	struct cache_view view;
+	bool warms; /* nobody has asked for its reads: they are no hits and no misses */
 	struct progress_read *reads, **last_read;
 	size_t read_count;
 	struct write *writes, **last_write; /* to be run */

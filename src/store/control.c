@@ -196,3 +196,53 @@ store_control_read(struct store *store, struct store_control *ret_control)
 {
 	return store_read_twice(store, read_control, ret_control);
 }
+
+struct revision {
+	struct str player;
+	const char *season;
+	struct write_gate gate;
+	uint64_t revision;
+	bool distrusted;
+};
+
+static enum err
+read_revision(struct store *store, void *argument)
+{
+	struct revision *wanted = argument;
+	struct db_result *result;
+
+	buf_literal(db_sql_select(store->db), GATE_COLUMNS ", (SELECT revision FROM progress WHERE ");
+	sql_of_season(store->db, wanted->player, wanted->season);
+	buf_literal(db_sql_more(store->db), "), EXISTS (SELECT 1 FROM cache_distrust WHERE ");
+	sql_of_season(store->db, wanted->player, wanted->season);
+	buf_literal(db_sql_more(store->db), ") FROM cache_control c WHERE c.id = 1");
+
+	enum err err = db_select(store->db, &result);
+
+	if (err != ERR_OK)
+		return err;
+	if (db_next(result)) {
+		control_take_gate(result, &wanted->gate);
+		wanted->revision = db_u64(result, GATE_COLUMN_COUNT);
+		wanted->distrusted = db_u64(result, GATE_COLUMN_COUNT + 1) != 0;
+	} else {
+		err = ERR_STORE_SCHEMA;
+	}
+	db_result_free(result);
+	return err;
+}
+
+enum err
+store_revision(struct store *store, struct str player, const char *season, struct write_gate *ret_gate,
+	       uint64_t *ret_revision, bool *ret_distrusted)
+{
+	struct revision wanted = {.player = player, .season = season};
+	enum err err = store_read_twice(store, read_revision, &wanted);
+
+	if (err != ERR_OK)
+		return err;
+	*ret_gate = wanted.gate;
+	*ret_revision = wanted.revision;
+	*ret_distrusted = wanted.distrusted;
+	return ERR_OK;
+}

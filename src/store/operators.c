@@ -127,8 +127,8 @@ sql_set_id(struct db *db, const char *column, const char *id)
 	sql_is_text(db, column, str_from(id));
 }
 
-static void
-sql_set_warming(struct db *db, const struct warming *warming)
+void
+operators_sql_set_warming(struct db *db, const struct warming *warming)
 {
 	struct buf *sql = db_sql(db);
 
@@ -157,7 +157,7 @@ save_operators(void *self, const struct operator_state *before, const struct ope
 	if (err == ERR_OK && before->gate.enabled && !after->gate.enabled)
 		err = control_turn_off(store->db);
 	if (err == ERR_OK && before->warming.request != after->warming.request) {
-		sql_set_warming(store->db, &after->warming);
+		operators_sql_set_warming(store->db, &after->warming);
 		err = db_run(store->db, NULL);
 	}
 	return store_edge(err);

@@ -323,9 +323,12 @@ rows_lock(void *self, struct progress_row *const rows[], size_t count, struct ar
 	return store_edge(err);
 }
 
+enum { HOUR_MS = 3600 * 1000 };
+
 /*
  * The rows exist and are locked: the insert always meets the key, and one statement updates them all. The head of the
- * chain moves with entries only, so that a batch of XP grants does not send it.
+ * chain moves with entries only, so that a batch of XP grants does not send it. active_hour is indexed: it changes once
+ * an hour at most.
  */
 enum err
 rows_save(struct db *db, const struct write_set *set)
@@ -337,7 +340,7 @@ rows_save(struct db *db, const struct write_set *set)
 		return ERR_OK;
 	buf_format(sql,
 		   "INSERT INTO progress (player_id, season_id, xp, revision, pass_count, claim_count, updated_at_ms, "
-		   "overflow_paid%s) VALUES ",
+		   "overflow_paid, active_hour%s) VALUES ",
 		   chained ? ", audit_count, audit_hash" : "");
 	for (size_t i = 0; i < set->row_count; i++) {
 		const struct progress_row *row = set->rows[i];
@@ -345,9 +348,10 @@ rows_save(struct db *db, const struct write_set *set)
 		sql_row(db);
 		sql_text(db, row->player);
 		sql_text(db, str_from(row->season->id));
-		buf_format(sql, ",%llu,%llu,%u,%u,%lld,%llu", (unsigned long long)row->xp,
+		buf_format(sql, ",%llu,%llu,%u,%u,%lld,%llu,%lld", (unsigned long long)row->xp,
 			   (unsigned long long)row->revision, row->pass_count, row->claim_count,
-			   (long long)row->updated_at_ms, (unsigned long long)row->overflow_paid);
+			   (long long)row->updated_at_ms, (unsigned long long)row->overflow_paid,
+			   (long long)(row->updated_at_ms / HOUR_MS));
 		if (chained) {
 			sql_u64(db, row->audit_count);
 			sql_bytes(db, row->audit_hash, sizeof(row->audit_hash));
@@ -357,7 +361,8 @@ rows_save(struct db *db, const struct write_set *set)
 	buf_format(sql,
 		   " ON DUPLICATE KEY UPDATE xp = VALUES(xp), revision = VALUES(revision), "
 		   "pass_count = VALUES(pass_count), claim_count = VALUES(claim_count), "
-		   "updated_at_ms = VALUES(updated_at_ms), overflow_paid = VALUES(overflow_paid)%s",
+		   "updated_at_ms = VALUES(updated_at_ms), overflow_paid = VALUES(overflow_paid), "
+		   "active_hour = VALUES(active_hour)%s",
 		   chained ? ", audit_count = VALUES(audit_count), audit_hash = VALUES(audit_hash)" : "");
 	return db_run(db, NULL);
 }

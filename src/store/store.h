@@ -59,6 +59,9 @@ enum err store_forget_hosts(struct store *store);
  */
 enum err store_new_epoch(struct store *store, const struct write_gate *gate, const char *redis_id);
 enum err store_settle(struct store *store, uint64_t change);
+/* The player's revision in the season (0: no row), cache_control, and whether the player is distrusted: one snapshot. */
+enum err store_revision(struct store *store, struct str player, const char *season, struct write_gate *ret_gate,
+			uint64_t *ret_revision, bool *ret_distrusted);
 
 /*
  * The courier's work. Times are the database's clock, so that hosts need not agree. Taking gives what is due to `owner`
@@ -106,6 +109,21 @@ enum err store_leave_chore(struct store *store, const char *name, const struct u
 /* Players with a row in this season, by id, behind `after` (empty: from the first). */
 enum err store_season_players(struct store *store, const char *season, struct str after, uint32_t limit,
 			      struct arena *arena, struct str **ret_players, size_t *ret_count);
+
+/*
+ * Warming. Players of a season behind the place that `at` names (hour and player), the last active first; and how many
+ * there are, counted up to a limit.
+ */
+struct active_player {
+	struct str player;
+	uint32_t hour;
+};
+
+enum err store_active_players(struct store *store, const char *season, const struct warming *at, uint32_t limit,
+			      struct arena *arena, struct active_player **ret_rows, size_t *ret_count);
+enum err store_count_active(struct store *store, const char *season, uint64_t limit, uint64_t *ret_count);
+/* Only while it is still this request. ERR_OK whether or not it was. */
+enum err store_save_warming(struct store *store, const struct warming *warming, uint64_t request);
 
 /* Seasons. */
 enum err store_directory(struct store *store, uint64_t version, struct directory_content *ret_content);

@@ -47,6 +47,8 @@ void control_take_gate(const struct db_result *result, struct write_gate *gate);
 enum { FLAG_COLUMN_COUNT = 1 + FLAG_COUNT };
 /* From FLAG_COLUMNS, which begin at this one. */
 void operators_take_flags(const struct db_result *result, unsigned column, struct cache_flags *flags);
+/* The whole UPDATE, up to its condition, which may be continued. */
+void operators_sql_set_warming(struct db *db, const struct warming *warming);
 struct operators_port operators_of(struct store *store);
 /* audit.c */
 enum err audit_find(void *self, struct audit_entry *const entries[], size_t count, bool found[], struct arena *arena);
