@@ -408,40 +408,6 @@ fence(void *self, const struct write_gate *gate, struct cache_write *const write
 }
 
 static bool
-send_unfence(struct cache *cache, uint64_t epoch, const struct cache_write *write)
-{
-	char key[KEY_SIZE];
-	char own[HEAD_SIZE];
-	char lowered[HEAD_SIZE];
-	char ttl[HEAD_SIZE];
-
-	return redis_script(cache->redis, SCRIPT_UNFENCE, key_of(key, epoch, write->player, write->season),
-			    (struct str[]){fence_of(own, write->revision, write->nonce),
-					   fence_of(lowered, write->revision - 1, random_u64()),
-					   print(ttl, HEAD_SIZE, "%d", FENCE_TTL_MS)},
-			    3);
-}
-
-static void
-unfence(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count)
-{
-	struct cache *cache = self;
-	size_t sent = 0;
-
-	if (!reaches(cache, gate))
-		return;
-	redis_begin(cache->redis);
-	for (size_t i = 0; i < count; i++) {
-		if (!writes[i]->changed)
-			continue;
-		if (!send_unfence(cache, gate->epoch, writes[i]))
-			return;
-		sent++;
-	}
-	numbers_only(cache, sent);
-}
-
-static bool
 send_confirm(struct cache *cache, uint64_t epoch, const struct cache_write *write)
 {
 	char key[KEY_SIZE];
@@ -572,7 +538,6 @@ cache_new(const struct conf *conf, struct cache_shared *shared)
 		.peek = peek,
 		.reaches = reaches,
 		.fence = fence,
-		.unfence = unfence,
 		.confirm = confirm,
 	};
 	return cache;

@@ -15,7 +15,7 @@
 enum { REDIS_RETRY_MS = 100, REDIS_ARGUMENTS_MAX = 12 };
 
 /* The scripts of the cache protocol, loaded on each new connection. Their texts stand in scripts.c. */
-enum redis_script { SCRIPT_FILL, SCRIPT_FENCE, SCRIPT_UNFENCE, SCRIPT_CONFIRM, SCRIPT_COUNT };
+enum redis_script { SCRIPT_FILL, SCRIPT_FENCE, SCRIPT_CONFIRM, SCRIPT_COUNT };
 const char *redis_script_text(enum redis_script script);
 
 enum redis_reply_type { REDIS_NIL, REDIS_TEXT, REDIS_NUMBER, REDIS_REFUSED /* an error reply, or of another type */ };

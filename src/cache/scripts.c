@@ -28,11 +28,6 @@ static const char *const texts[SCRIPT_COUNT] = {
 				     "redis.call('SET', KEYS[1], 'T' .. ARGV[1] .. '.' .. ARGV[2], 'PX', ARGV[3]) "
 				     "return 1",
 
-	/* own fence, lowered fence, ttl: before ROLLBACK, with the row lock still held. */
-	[SCRIPT_UNFENCE] = "if redis.call('GETRANGE', KEYS[1], 0, 95) ~= ARGV[1] then return 0 end "
-			   "redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) "
-			   "return 1",
-
 	/* revision, own fence, value, ttl of the value, new fence, ttl of a fence: after COMMIT. */
 	[SCRIPT_CONFIRM] =
 		REVISION_OF "local head = redis.call('GETRANGE', KEYS[1], 0, 95) "

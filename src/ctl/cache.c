@@ -223,7 +223,8 @@ ctl_cache_show(struct ctl *ctl, int argc, char **argv)
 		return EXIT_FAILURE;
 
 	struct store *store = store_new(ctl->conf, STORE_REPLY_S);
-	struct cache *cache = cache_new(ctl->conf, NULL);
+	static struct cache_shared alone; /* of this process: nobody shares it */
+	struct cache *cache = cache_new(ctl->conf, &alone);
 	enum err err = cache_of_player(store_operators(store), store_records(store), cache_port(cache),
 				       str_from(argv[1]), &ctl->arena, &view);
 	int status = err == ERR_OK ? EXIT_SUCCESS : fail("show", store, err);

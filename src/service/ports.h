@@ -506,10 +506,11 @@ struct cache_port {
 	/* Looks without touching, in the gate's epoch and on the gate's Redis; false: it did not answer. */
 	bool (*peek)(void *self, const struct write_gate *gate, struct cache_content *contents, size_t count,
 		     struct arena *arena);
-	/* Each of these in the gate's epoch and on the gate's Redis, or ERR_CACHE_UNAVAILABLE. */
+	/*
+	 * Each of these in the gate's epoch and on the gate's Redis, or ERR_CACHE_UNAVAILABLE. A fence whose write does
+	 * not come to its commit stays: one that were lowered again could be lowered late, under another writer's feet.
+	 */
 	enum err (*fence)(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count);
-	/* Lowers own fences again, with the row locks still held, before a rollback. */
-	void (*unfence)(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count);
 	enum err (*confirm)(void *self, const struct write_gate *gate, struct cache_write *const writes[],
 			    size_t count);
 };

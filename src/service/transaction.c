@@ -149,10 +149,8 @@ fence(struct attempt *attempt)
 		return ERR_OK;
 	}
 	err = writes_are_distrusted(attempt->turn, attempt->writes, attempt->target_count, &attempt->unfenced);
-	if (err == ERR_OK && !attempt->unfenced) {
-		cache->unfence(cache->self, &attempt->gate, attempt->writes, attempt->target_count);
+	if (err == ERR_OK && !attempt->unfenced)
 		err = ERR_CACHE_UNAVAILABLE;
-	}
 	if (err != ERR_OK)
 		store->rollback(store->self); /* where the store has not done so */
 	return err;

@@ -555,7 +555,9 @@ proctype writer(byte me)
 		own = NO_FENCE_OF_MINE;
 		goto commit;
 #endif
-		send_unfence();
+#ifdef UNFENCE
+		send_unfence(); /* lowers the floor before ROLLBACK: not part of the protocol, see the row late-unfence */
+#endif
 		own = NO_FENCE_OF_MINE;
 		if
 		:: atomic { distrust != 0 && distrust_settled -> my_distrust = distrust }; goto commit

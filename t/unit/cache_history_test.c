@@ -179,20 +179,13 @@ fence(struct history *history, struct writer *writer)
 	bad_network(history);
 	if (trusts(port) && port->fence(port->self, &gate, writes, 1) == ERR_OK)
 		return;
-	port->unfence(port->self, &gate, writes, 1);
 	give_up(writer);
 }
 
 static void
 commit(struct history *history, struct writer *writer)
 {
-	const struct cache_port *port = any_host(history);
-	struct cache_write *writes[] = {&writer->write};
-
 	if (below(history, 8) == 0) {
-		if (!history->calm)
-			bad_network(history);
-		port->unfence(port->self, &gate, writes, 1);
 		give_up(writer);
 		return;
 	}

@@ -393,34 +393,6 @@ test_own_fence_becomes_the_value(void)
 	close_cache();
 }
 
-static void
-unfence(struct cache_write *write)
-{
-	struct cache_write *writes[] = {write};
-
-	port->unfence(port->self, &gate, writes, 1);
-}
-
-static void
-test_unfence(void)
-{
-	static const char *const others[] = {"T5.1", "T6.0000000000000001", "V5.7\np\nold", "V4.7\np\nold", "L1", NULL};
-
-	open_cache();
-	CU_ASSERT_TRUE(look().trusted);
-	struct cache_write write = a_write(5, true);
-
-	CU_ASSERT_EQUAL(fence(&write), ERR_OK);
-	unfence(&write);
-	expect_fence(held(), 4, write.nonce);
-	for (size_t i = 0; i < COUNT_OF(others); i++) {
-		plant(others[i]);
-		unfence(&write);
-		CU_ASSERT_STRING_EQUAL(held(), others[i] ? others[i] : "-");
-	}
-	close_cache();
-}
-
 /* A key of another type can be neither fenced nor confirmed, and that is said; what is there is left alone. */
 static void
 test_wrong_type(void)
@@ -1056,7 +1028,6 @@ main(void)
 		{"FENCE", test_fence},
 		{"CONFIRM", test_confirm},
 		{"the own fence becomes the value", test_own_fence_becomes_the_value},
-		{"UNFENCE", test_unfence},
 		{"a key of another type", test_wrong_type},
 		{"several writes", test_several_writes},
 		{"values that Redis may say", test_value_parse},

@@ -237,22 +237,6 @@ fence(void *self, const struct write_gate *gate, struct cache_write *const write
 }
 
 static void
-unfence(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count)
-{
-	struct fake_cache *cache = self;
-	size_t done = written(cache, gate, fake_fault_of(cache->faults, CALL_UNFENCE), count);
-
-	for (size_t i = 0; i < done; i++) {
-		struct fake_entry *entry = find(cache, gate->epoch, writes[i]->player, writes[i]->season);
-
-		if (!writes[i]->changed || !entry || entry->kind != 'T' || entry->nonce != writes[i]->nonce)
-			continue;
-		entry->revision = writes[i]->revision - 1;
-		entry->nonce = ++cache->nonces;
-	}
-}
-
-static void
 confirm_one(struct fake_cache *cache, uint64_t epoch, const struct cache_write *write)
 {
 	struct fake_entry *entry = find(cache, epoch, write->player, write->season);
@@ -291,7 +275,6 @@ fake_cache_init(struct fake_cache *cache, struct fake_faults *faults, const stru
 		.fill = fill_all,
 		.reaches = reaches,
 		.fence = fence,
-		.unfence = unfence,
 		.confirm = confirm,
 	};
 }

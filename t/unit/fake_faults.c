@@ -39,7 +39,6 @@ static const struct {
 	[CALL_FILL] = {"fill", CACHE_FAULTS},
 	[CALL_REACHES] = {"reaches", BIT(LOST)},
 	[CALL_FENCE] = {"fence", CACHE_FAULTS},
-	[CALL_UNFENCE] = {"unfence", CACHE_FAULTS},
 	[CALL_CONFIRM] = {"confirm", CACHE_FAULTS},
 };
 

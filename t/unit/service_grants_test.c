@@ -454,7 +454,7 @@ test_fence_refused(void)
 		int64_t before_ms = clock_boot_ms();
 
 		CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-		expect_trace("view begin lock save fence find_distrust unfence rollback others switch_off gate settle "
+		expect_trace("view begin lock save fence find_distrust rollback others switch_off gate settle "
 			     "begin lock save commit");
 		CU_ASSERT_FALSE(fake.store.gate.enabled);
 		CU_ASSERT_TRUE(clock_boot_ms() - before_ms >= 550);
@@ -539,7 +539,7 @@ test_other_redis(void)
 	open_fake(true);
 	fake.cache.redis_id[0] = 'f';
 	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-	expect_trace("view document begin lock save fence find_distrust unfence rollback others switch_off gate settle "
+	expect_trace("view document begin lock save fence find_distrust rollback others switch_off gate settle "
 		     "begin lock save commit");
 	close_fake();
 }
@@ -581,7 +581,7 @@ test_cut_off(void)
 	int64_t before_ms = clock_boot_ms();
 
 	CU_ASSERT_EQUAL(fake_service_give(&fake, "p", "s1", "k", 10)->write.err, ERR_OK);
-	expect_trace("view begin lock save fence find_distrust unfence rollback others find_distrust distrust "
+	expect_trace("view begin lock save fence find_distrust rollback others distrust "
 		     "gate others settle_distrust begin lock save fence find_distrust commit");
 	CU_ASSERT(clock_boot_ms() - before_ms >= LEASE_DEAD_MS && clock_boot_ms() - before_ms < LEASE_DEAD_MS + 50);
 	CU_ASSERT(fake.store.gate.enabled && fake.store.gate.change == 2);
