@@ -5,8 +5,9 @@
  *
  *   proxy LISTEN UPSTREAM SEED
  *
- * Commands on standard input, a line each: "clear", or the name of a trouble (the table below) and its strength. A line
- * may hold several, separated by commas.
+ * Commands on standard input, a line each: "clear", or the name of a trouble (the table below) and its strength; "to PATH":
+ * new connections lead there, while those that stand stay; "sever": all that stand are cut. A line may hold several,
+ * separated by commas.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -320,6 +321,25 @@ tend(void)
 /* --- commands --- */
 
 static void
+take_address(struct sockaddr_un *address, const char *path)
+{
+	address->sun_family = AF_UNIX;
+	if (strlen(path) >= sizeof(address->sun_path)) {
+		errno = ENAMETOOLONG;
+		die(path);
+	}
+	strcpy(address->sun_path, path);
+}
+
+static void
+sever(void)
+{
+	for (size_t i = 0; i < LINKS_MAX; i++)
+		if (links[i].used)
+			cut(&links[i]);
+}
+
+static void
 run_command(char *command)
 {
 	char name[32];
@@ -327,6 +347,14 @@ run_command(char *command)
 
 	if (strcmp(command, "clear") == 0) {
 		memset(strength, 0, sizeof(strength));
+		return;
+	}
+	if (strcmp(command, "sever") == 0) {
+		sever();
+		return;
+	}
+	if (strncmp(command, "to ", 3) == 0) {
+		take_address(&upstream_address, command + 3);
 		return;
 	}
 	if (sscanf(command, " %31[a-z_] %u", name, &value) == 2)
@@ -358,17 +386,6 @@ hear_commands(void)
 		size -= (size_t)(end + 1 - text);
 		memmove(text, end + 1, size + 1);
 	}
-}
-
-static void
-take_address(struct sockaddr_un *address, const char *path)
-{
-	address->sun_family = AF_UNIX;
-	if (strlen(path) >= sizeof(address->sun_path)) {
-		errno = ENAMETOOLONG;
-		die(path);
-	}
-	strcpy(address->sun_path, path);
 }
 
 static void

@@ -6,7 +6,7 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
-use Time::HiRes qw(sleep);
+use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(@classes %mutants run_round class_names);
 
@@ -19,6 +19,8 @@ our @classes = (
     { name => 'redis-restart', rest => 2.5, before => \&save_redis, actions => [ \&restart_redis_empty, \&restart_redis_old ] },
     { name => 'redis-flush', rest => 0.3, actions => [ (\&flush) x 4, \&flush_storm, \&flush_scripts ] },
     { name => 'eviction', rest => 0.1, before => \&make_small, actions => [ \&fill_with_junk ], after => \&make_large, exempt => ['C2'] },
+    { name => 'failover', rest => 0.5, before => sub { $_[0]->start_spare }, actions => [ (\&failover) x 2, \&demote_unseen ], after => sub { $_[0]->stop_spare } },
+    { name => 'late', rest => 0.1, actions => [ \&late_and_flushed ], after => \&mend_lines },
     { name => 'redis-line', rest => 0.6, actions => [ \&slow_redis_line, (\&bad_redis_line) x 3, \&cut_off_redis ], after => \&mend_lines },
     { name => 'mariadb-kill', rest => 2, actions => [ \&kill_mariadb ] },
     { name => 'commit', rest => 0.3, actions => [ (\&spoil_commits) x 3, \&kill_connections, \&cut_off_mariadb ], after => \&mend_lines },
@@ -29,10 +31,10 @@ our @classes = (
 our %mutants = (
     no_fence => [qw(stop kill redis-line)],
     no_confirm => [qw(redis-flush eviction)],
-    fill_absent => [qw(redis-flush stop)],
-    fill_any_fence => [qw(none kill)],
+    fill_absent => [qw(late)],
+    fill_any_fence => [qw(late)],
     no_wait => [qw(redis-line)],
-    epoch_at_once => [qw(redis-restart redis-line)],
+    epoch_at_once => [qw(failover)],
     relay_blind => [qw(redis-line)],
     breaker_skips_fence => [qw(redis-line stop-servers)],
     reuse_connection => [qw(redis-line)],
@@ -183,6 +185,54 @@ sub flush_storm {
 sub flush_scripts {
     my ($w) = @_;
     $w->redis('SCRIPT', 'FLUSH');
+    return;
+}
+
+# The spare becomes the master with what it had when it lost touch; one host after the other is led to it, and some
+# connections to the old one, which takes writes still, live on for a while. Then the old one follows the new one.
+sub failover {
+    my ($w) = @_;
+    my ($old, $new) = $w->pair;
+    $w->await_follower($new);
+    $w->promote($new);
+    $w->pause($w->any(0, rand 1.5));
+    for my $host (sort { rand 2 <=> 1 } $w->hosts) {
+        $host->lead_to($new->{socket}, $w->any(0, 1));
+        $w->pause($w->any(0, rand 0.3, rand 1));
+    }
+    $w->pause($w->any(0, rand 1));
+    $_->sever for $w->hosts;
+    $w->follow($old, $new);
+    $w->swap_pair;
+    return;
+}
+
+# The master follows the spare, which has less, for a moment in which it may be that nobody asks, and is the master again.
+sub demote_unseen {
+    my ($w) = @_;
+    my ($master, $spare) = $w->pair;
+    $w->await_follower($spare);
+    $w->promote($spare);
+    $w->pause($w->any(0.1, rand 1));
+    $w->follow($master, $spare);
+    $w->await_follower($master);
+    $w->promote($master);
+    $w->follow($spare, $master);
+    $w->pause($w->any(0, rand 1));
+    return;
+}
+
+# What one host sends to Redis comes late, most of it before anybody gives up; what the other has done meanwhile is flushed.
+sub late_and_flushed {
+    my ($w) = @_;
+    my ($late) = $w->any_host;
+    $late->line('redis', 'delay ' . int $w->any(10, 14, 18, $w->between(20, 60)));
+    my $end = time + $w->between(1, 3);
+    while (time < $end && $w->left > 0) {
+        $w->redis('FLUSHALL');
+        sleep rand 0.03;
+    }
+    $late->line('redis');
     return;
 }
 

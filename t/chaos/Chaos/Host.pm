@@ -131,6 +131,19 @@ sub clear_crash_points {
     return;
 }
 
+# New connections to redis lead to this socket; those that stand stay, until they are severed.
+sub lead_to {
+    my ($self, $socket, $severed) = @_;
+    print { $self->{lines}{redis}{input} } "to $socket", $severed ? ',sever' : '', "\n";
+    return;
+}
+
+sub sever {
+    my ($self) = @_;
+    print { $self->{lines}{redis}{input} } "sever\n";
+    return;
+}
+
 # Troubles of the line to redis or mariadb (t/chaos/proxy.c), in place of those before; none: the line is good.
 sub line {
     my ($self, $server, @troubles) = @_;

@@ -14,6 +14,7 @@ use File::Copy qw(copy);
 use File::Path qw(make_path remove_tree);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
+use IO::Socket::INET;
 use IO::Socket::UNIX;
 use JSON::PP ();
 use Time::HiRes qw(sleep time);
@@ -247,12 +248,83 @@ sub start_server {
 # One command, straight to Redis; its answer's first line, or nothing.
 sub redis {
     my ($self, @words) = @_;
-    my $socket = IO::Socket::UNIX->new(Peer => $self->{stack}{REDIS_SOCKET}) or return;
+    return $self->ask_redis($self->{stack}{REDIS_SOCKET}, @words);
+}
+
+sub ask_redis {
+    my ($self, $path, @words) = @_;
+    my $socket = IO::Socket::UNIX->new(Peer => $path) or return;
     print {$socket} sprintf('*%d', scalar @words), "\r\n", map { sprintf("\$%d\r\n%s\r\n", length, $_) } @words;
     $socket->flush;
     vec(my $bits = '', fileno $socket, 1) = 1;
     return unless select $bits, undef, undef, 2;
     return scalar <$socket>;
+}
+
+# --- two Redis, of which one is the master ---
+
+# A replica needs a port of its master's; Redis takes one while it runs.
+sub start_spare {
+    my ($self) = @_;
+    my %pair = map { ($_ => { port => free_port() }) } qw(first spare);
+    $pair{first}{socket} = $self->{stack}{REDIS_SOCKET};
+    $pair{spare}{socket} = "$self->{scratch}/spare.sock";
+    $self->redis(qw(CONFIG SET bind 127.0.0.1));
+    $self->redis(qw(CONFIG SET port), $pair{first}{port});
+    $self->redis(qw(CONFIG SET repl-diskless-sync-delay 0));
+    $pair{spare}{process} = Chaos::Process->start(
+        command => [ 'redis-server', '--port', $pair{spare}{port}, '--bind', '127.0.0.1', '--unixsocket', $pair{spare}{socket},
+            '--save', '', '--dir', $self->{scratch}, '--repl-diskless-sync-delay', 0, '--replicaof', '127.0.0.1', $pair{first}{port} ],
+        log => "$self->{scratch}/spare.log",
+    );
+    $self->{pair} = [ @pair{qw(first spare)} ];
+    return;
+}
+
+# What the hosts are led to at the end is the first again, whatever it holds by then.
+sub stop_spare {
+    my ($self) = @_;
+    $self->redis(qw(REPLICAOF NO ONE));
+    $_->lead_to($self->{stack}{REDIS_SOCKET}, 1) for $self->hosts;
+    $_->{process} && $_->{process}->stop for @{ delete $self->{pair} };
+    $self->redis(qw(CONFIG SET port 0));
+    return;
+}
+
+# The one that the hosts are led to, and the other.
+sub pair { return @{ $_[0]{pair} } }
+sub swap_pair { @{ $_[0]{pair} } = reverse @{ $_[0]{pair} }; return }
+
+sub follow {
+    my ($self, $follower, $master) = @_;
+    $self->ask_redis($follower->{socket}, 'REPLICAOF', '127.0.0.1', $master->{port});
+    return;
+}
+
+sub promote {
+    my ($self, $server) = @_;
+    $self->ask_redis($server->{socket}, qw(REPLICAOF NO ONE));
+    return;
+}
+
+# Has the follower all that its master has?
+sub await_follower {
+    my ($self, $follower) = @_;
+    my $deadline = time + 3;
+    while (time < $deadline && $self->left > 0) {
+        my $socket = IO::Socket::UNIX->new(Peer => $follower->{socket}) or sleep(0.02), next;
+        print {$socket} "INFO replication\r\n";
+        $socket->flush;
+        sysread $socket, my $text, 4096;
+        return if ($text // '') =~ /master_link_status:up/;
+        sleep 0.02;
+    }
+    return;
+}
+
+sub free_port {
+    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1') or croak "no port: $!";
+    return $socket->sockport;
 }
 
 sub _dump_file { return "$_[0]{scratch}/stack/redis/dump.rdb" }
@@ -280,6 +352,7 @@ sub stop {
     my ($self) = @_;
     return if $self->{stopped}++;
     $self->{driver}->stop if $self->{driver};
+    $_->{process} && $_->{process}->stop for @{ $self->{pair} // [] };
     $_->stop for grep { defined } @{ $self->{hosts} // [] };
     $self->{nginx}->stop if $self->{nginx};
     for my $service (qw(redis mariadb)) {
