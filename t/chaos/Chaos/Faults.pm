@@ -199,6 +199,7 @@ sub failover {
     for my $host (sort { rand 2 <=> 1 } $w->hosts) {
         $host->lead_to($new->{socket}, $w->any(0, 1));
         $w->pause($w->any(0, rand 0.3, rand 1));
+        kill 'KILL', $host->processes('steward') if rand 2 < 1; # the next one sees the new master, and the lanes the old one
     }
     $w->pause($w->any(0, rand 1));
     $_->sever for $w->hosts;
@@ -230,7 +231,7 @@ sub late_and_flushed {
     my $end = time + $w->between(1, 3);
     while (time < $end && $w->left > 0) {
         $w->redis('FLUSHALL');
-        sleep rand 0.03;
+        sleep rand 0.02;
     }
     $late->line('redis');
     return;

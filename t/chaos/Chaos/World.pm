@@ -19,7 +19,8 @@ use IO::Socket::UNIX;
 use JSON::PP ();
 use Time::HiRes qw(sleep time);
 
-use constant PLAYERS => 300;
+# A planted fault shows sooner where more happens to each.
+use constant { PLAYERS => 300, PLAYERS_OF_MUTANTS => 24 };
 
 my @worlds;
 
@@ -79,7 +80,7 @@ sub _start_driver {
     $self->{driver} = Chaos::Process->start(
         command => [
             "$self->{programs}/driver", '--season', $self->{stack}{BATTLEPASS_SEASON}, '--token', $self->{stack}{SERVER_TOKEN},
-            '--players', PLAYERS, '--seed', $self->{seed}, (map { ('--port', $_) } $self->{nginx}->ports),
+            '--players', defined $self->{mutant} ? PLAYERS_OF_MUTANTS : PLAYERS, '--seed', $self->{seed}, (map { ('--port', $_) } $self->{nginx}->ports),
             map { ('--class', $_) } @{ $self->{classes} },
         ],
         log => "$self->{scratch}/driver.log",
