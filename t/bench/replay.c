@@ -6,9 +6,10 @@
  * times replay PORT SEASON PLAYERS SERVER_TOKEN AMOUNT KEYS EVENTS LOG CONNECTIONS TTL_S REDIS KEY_PREFIX  at full
  * speed
  *
- * PLAYERS: "NAME OFFSET TOKEN" a line. A grant is always AMOUNT, so a player's XP is OFFSET + AMOUNT * revision, and
- * each answer can be checked by itself. KEYS makes idempotency keys unique. EVENTS: "AT r|w PLAYER" a line, sorted;
- * PLAYER is the number of the line in PLAYERS, from 0.
+ * PLAYERS: "NAME OFFSET TOKEN EXPIRES_AT" a line; the last as in EVENTS, of the value that is in Redis at the start. A
+ * grant is always AMOUNT, so a player's XP is OFFSET + AMOUNT * revision, and each answer can be checked by itself.
+ * KEYS makes idempotency keys unique. EVENTS: "AT r|w PLAYER" a line, sorted; PLAYER is the number of the line in
+ * PLAYERS, from 0.
  *
  * At their times: AT is microseconds from the start. Requests go out when they are due, whatever became of those
  * before; there are as many connections as it takes. Latency runs from when a request was due. The first line that is
@@ -57,7 +58,7 @@ struct player {
 	int64_t revision_most; /* the newest that can have been made */
 	bool asked;            /* at full speed: a request is under way */
 	bool known_most;
-	int64_t expires_at; /* at full speed: milliseconds of the day; 0: not in the cache */
+	int64_t expires_at; /* at full speed: milliseconds of the day, which may lie before it */
 };
 
 struct connection {
@@ -131,20 +132,20 @@ read_players(const char *file)
 {
 	FILE *in = fopen(file, "r");
 	char name[128], token[2048];
-	long long offset;
+	long long offset, expires_at;
 	size_t room = 0;
 
 	if (!in)
 		die(file);
-	while (fscanf(in, "%127s %lld %2047s", name, &offset, token) == 3) {
+	while (fscanf(in, "%127s %lld %2047s %lld", name, &offset, token, &expires_at) == 4) {
 		if (player_count == room) {
 			room = room ? 2 * room : 1024;
 			players = realloc(players, room * sizeof(*players));
 			if (!players)
 				die("realloc");
 		}
-		players[player_count++] =
-			(struct player){.name = strdup(name), .token = strdup(token), .offset = offset};
+		players[player_count++] = (struct player){
+			.name = strdup(name), .token = strdup(token), .offset = offset, .expires_at = expires_at};
 	}
 	fclose(in);
 }
@@ -193,14 +194,13 @@ expire(struct player *player, int64_t at)
 	char key[512], command[1024], reply[16];
 	int key_len, len;
 
-	if (player->expires_at == 0 || at < player->expires_at)
+	if (at < player->expires_at)
 		return;
 	key_len = snprintf(key, sizeof(key), "%s{%s}:%s", key_prefix, player->name, season);
 	len = snprintf(command, sizeof(command), "*2\r\n$3\r\nDEL\r\n$%d\r\n%s\r\n", key_len, key);
 	if (send(redis_fd, command, (size_t)len, MSG_NOSIGNAL) != len || recv(redis_fd, reply, sizeof(reply), 0) < 4 ||
 	    reply[0] != ':')
 		die("DEL");
-	player->expires_at = 0;
 	expired += reply[1] == '1';
 }
 

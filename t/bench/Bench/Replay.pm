@@ -39,6 +39,7 @@ sub new {
 }
 
 sub stack { return $_[0]{s} }
+sub names { return @{ $_[0]{names} } }
 
 sub compile {
     my ($self, $name) = @_;
@@ -76,10 +77,11 @@ sub tokens_of {
 sub seed {
     my ($self, @names) = @_;
     my $s = $self->{s};
+    my $seeds = ++$self->{seeds};
     my $http = HTTP::Tiny->new(timeout => 60);
     my %headers = ($s->as(server => 'game-server-1'), 'Content-Type' => 'application/json');
     while (my @some = splice @names, 0, BATCH_OF_SEED) {
-        my $grants = join ',', map { sprintf '{"player":"%s","amount":%d,"source":"quest","idempotency_key":"seed"}', $_, 1000 + int rand 9000 } @some;
+        my $grants = join ',', map { sprintf '{"player":"%s","amount":%d,"source":"quest","idempotency_key":"seed-%d"}', $_, 1000 + int rand 9000, $seeds } @some;
         my $answer = $http->post($s->url . '/v1/seasons/' . $s->season . '/xp-grants', { headers => \%headers, content => "{\"grants\":[$grants]}" });
         my $granted = () = $answer->{content} =~ /"status":"granted"/g;
         die "seed: $answer->{status} $answer->{content}\n" if $granted != @some;
@@ -98,13 +100,13 @@ sub add_players {
     return [ $first .. $first + $count - 1 ];
 }
 
-# What a player's XP is without the grants that are played.
+# What a player's XP is without the grants that are played, and when the value in Redis expires where that is played, too.
 sub write_players {
-    my ($self) = @_;
+    my ($self, $expires_at) = @_;
     my %offset = map { $_->[0] => $_->[1] } @{ $self->{s}->db->selectall_arrayref(
         'SELECT player_id, CAST(xp AS SIGNED) - ? * CAST(revision AS SIGNED) FROM progress WHERE season_id = ?', undef, AMOUNT, $self->{s}->season) };
     my ($names, $tokens) = @$self{qw(names tokens)};
-    $self->{players} = $self->write_lines('players', map { "$names->[$_] " . ($offset{ $names->[$_] } // 0) . " $tokens->[$_]" } 0 .. $#$names);
+    $self->{players} = $self->write_lines('players', map { "$names->[$_] " . ($offset{ $names->[$_] } // 0) . " $tokens->[$_] " . ($expires_at->{$_} // 0) } 0 .. $#$names);
     return;
 }
 
@@ -122,9 +124,9 @@ sub arrivals_at {
 }
 
 sub command {
-    my ($self, $events, $log, @more) = @_;
+    my ($self, $expires_at, $events, $log, @more) = @_;
     my $s = $self->{s};
-    $self->write_players;
+    $self->write_players($expires_at);
     my ($port) = $s->url =~ /:(\d+)$/;
     return ("$self->{scratch}/replay", $port, $s->season, $self->{players}, $s->token(server => 'game-server-1'), AMOUNT,
         'play' . ++$plays, $events, $log, @more);
@@ -137,7 +139,7 @@ sub play {
     my ($self, $events, @acts) = @_;
     my $file = $self->write_lines('events', map { "@$_" } sort { $a->[0] <=> $b->[0] } @$events);
     my $log = "$self->{scratch}/log";
-    open my $out, '-|', $self->command($file, $log) or die "replay: $!\n";
+    open my $out, '-|', $self->command({}, $file, $log) or die "replay: $!\n";
     my $started = <$out> // die "replay did not start\n";
     my $start_s = $started / 1e6;
     for my $act (@acts) {
@@ -147,6 +149,21 @@ sub play {
     }
     close $out or die "replay ended with $?\n";
     return read_log($log);
+}
+
+# Plays a day as fast as so many connections can, with that life of a value in Redis (replay.c). expires_at: what is there at
+# midnight, by player. Returns the seconds that it took, how many values expired, and the file of the answers (read_log).
+sub play_day {
+    my ($self, $events, $expires_at, $ttl_s, $connections) = @_;
+    my $file = $self->write_lines('events', map { "@$_" } @$events);
+    my $log = "$self->{scratch}/log";
+    my ($epoch) = $self->{s}->db->selectrow_array('SELECT epoch FROM cache_control');
+    my $begin_s = now_s();
+    open my $out, '-|', $self->command($expires_at, $file, $log, $connections, $ttl_s, $self->{s}->env->{REDIS_SOCKET}, "bp:$epoch:")
+        or die "replay: $!\n";
+    my $expired = <$out>;
+    close $out or die "replay ended with $?\n";
+    return (now_s() - $begin_s, $expired + 0, $log);
 }
 
 sub read_log {
