@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "service/book.h"
 #include "service/use_cases.h"
@@ -193,8 +194,10 @@ turn_fill(struct turn *turn)
 {
 	const struct cache_port *cache = turn->service->rooms.cache;
 
-	if (turn->fill_count)
-		cache->fill(cache->self, turn->view, turn->fills, turn->fill_count);
+	if (turn->fill_count == 0)
+		return;
+	crash_point("read");
+	cache->fill(cache->self, turn->view, turn->fills, turn->fill_count);
 }
 
 /* The turn's copy of the entry: one a season, so that pointers can be compared. */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/mutant.h"
 
 void
 lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct uuid host, struct cache_shared *shared)
@@ -162,7 +163,9 @@ run(struct lease_chore *chore, struct store *store, const struct store_control *
 		chore->off_since_ms = 0;
 	else
 		note_off(chore, now_ms);
-	if (!gate->settled)
+	if (mutant(MUTANT_EPOCH_AT_ONCE) && !gate->enabled && chore->well_since_ms != 0)
+		begin_epoch(chore, store, gate, "planted: old leases may be alive");
+	else if (!gate->settled)
 		settle(chore, store, gate->change, now_ms);
 	else if (gate->enabled && chore->well_since_ms != 0)
 		return give_or_renew(chore, store, control, asked_at_ms);

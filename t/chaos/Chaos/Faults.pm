@@ -20,7 +20,7 @@ our @classes = (
     { name => 'redis-flush', rest => 0.3, actions => [ (\&flush) x 4, \&flush_storm, \&flush_scripts ] },
     { name => 'eviction', rest => 0.1, before => \&make_small, actions => [ \&fill_with_junk ], after => \&make_large, exempt => ['C2'] },
     { name => 'failover', rest => 0.5, before => sub { $_[0]->start_spare }, actions => [ (\&failover) x 2, \&demote_unseen ], after => sub { $_[0]->stop_spare } },
-    { name => 'late', rest => 0.1, actions => [ \&late_and_flushed ], after => \&mend_lines },
+    { name => 'late', rest => 0.1, actions => [ \&late_and_flushed, (\&stopped_at_points) x 3 ], after => \&mend_lines },
     { name => 'redis-line', rest => 0.6, actions => [ \&slow_redis_line, (\&bad_redis_line) x 3, \&cut_off_redis ], after => \&mend_lines },
     { name => 'mariadb-kill', rest => 2, actions => [ \&kill_mariadb ] },
     { name => 'commit', rest => 0.3, actions => [ (\&spoil_commits) x 3, \&kill_connections, \&cut_off_mariadb ], after => \&mend_lines },
@@ -34,7 +34,7 @@ our %mutants = (
     fill_absent => [qw(late)],
     fill_any_fence => [qw(late)],
     no_wait => [qw(redis-line)],
-    epoch_at_once => [qw(failover)],
+    epoch_at_once => [qw(redis-line failover)],
     relay_blind => [qw(redis-line)],
     breaker_skips_fence => [qw(redis-line stop-servers)],
     reuse_connection => [qw(redis-line)],
@@ -235,6 +235,32 @@ sub late_and_flushed {
     }
     $late->line('redis');
     return;
+}
+
+# A writer that has committed and not confirmed, and a reader that has read and not filled, both asleep while the other host
+# writes on and Redis is flushed; then they go on, one just after the other.
+sub stopped_at_points {
+    my ($w) = @_;
+    my $host = $w->any_host;
+    $host->set_crash_point($_) for qw(committed.stop read.stop);
+    $w->pause(0.1);
+    $w->redis('FLUSHALL');
+    $w->pause($w->between(0.05, 0.3));
+    my @asleep = sort { rand 2 <=> 1 } grep { is_stopped($_) } $host->processes('store');
+    $w->redis('FLUSHALL');
+    for my $pid (@asleep) {
+        kill 'CONT', $pid;
+        sleep rand 0.01;
+    }
+    $host->clear_crash_points;
+    kill 'CONT', $host->processes('store');
+    return;
+}
+
+sub is_stopped {
+    my ($pid) = @_;
+    open my $stat, '<', "/proc/$pid/stat" or return 0;
+    return (readline($stat) // '') =~ /\) T /;
 }
 
 # Room for less than the hot players need.
