@@ -23,7 +23,7 @@ my ($status, $text) = output_of($run, '--minutes', 0.8, '--build', $build, defin
 is($status, 0, 'every claim holds in every class') or diag($text);
 note($text);
 
-($status, $text) = output_of($run, '--mutant', 'no_confirm');
+($status, $text) = output_of($run, '--mutant', 'breaker_skips_fence');
 is($status, 0, 'a planted fault is caught') or diag($text);
 note($text);
 

@@ -9,6 +9,7 @@
 
 enum {
 	LOOKUP_LEAST = 10,
+	HOTTEST = 6,
 	BATCH_LEAST = 5,
 	AMOUNT_MOST = 9,
 	AMOUNT_FIRST_MOST = 6000, /* so that players begin on different tiers */
@@ -73,13 +74,14 @@ calls_wind_up(void)
 	winding_up = true;
 }
 
-/* Half of all calls go to a tenth of the players. */
+/* A third of what is asked is about the hottest, a third about a tenth of the players. */
 static size_t
 any_player(void)
 {
 	size_t count = options.players;
+	size_t among[] = {count < HOTTEST ? count : HOTTEST, count / 10 + 1, count};
 
-	return random_below(2) ? random_below(count / 10 + 1) : random_below(count);
+	return random_below(among[random_below(3)]);
 }
 
 __attribute__((format(printf, 2, 3))) static void

@@ -53,7 +53,7 @@ static struct load {
 	int64_t rest_us;
 } loads[KINDS] = {
 	[KIND_READ] = {"reads", 6, 8000},
-	[KIND_LOOKUP] = {"lookups", 2, 20000},
+	[KIND_LOOKUP] = {"lookups", 3, 20000},
 	[KIND_GRANT] = {"grants", 3, 30000},
 	[KIND_BATCH] = {"batches", 1, 150000},
 };

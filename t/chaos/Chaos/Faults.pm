@@ -10,33 +10,37 @@ use Time::HiRes qw(sleep time);
 
 our @EXPORT_OK = qw(@classes %mutants run_round class_names);
 
-# rest: seconds between two actions, at most. exempt: claims that do not hold in this class, counted all the same.
+# rest: seconds between two actions, at most. exempt: claims that do not hold in this class, because fences themselves are thrown
+# away in it; counted all the same.
 our @classes = (
     { name => 'none', rest => 1, actions => [ sub { $_[0]->pause(1) } ] },
     { name => 'kill', rest => 0.6, actions => [ (\&kill_process) x 3, (\&kill_at_point) x 4, \&kill_master ], after => \&revive },
     { name => 'stop', rest => 0.4, actions => [ (\&stop_process) x 4, \&stop_steward, \&stop_host ] },
     { name => 'stop-servers', rest => 1.5, actions => [ (\&stop_redis) x 2, \&stop_mariadb ] },
     { name => 'redis-restart', rest => 2.5, before => \&save_redis, actions => [ \&restart_redis_empty, \&restart_redis_old ] },
-    { name => 'redis-flush', rest => 0.3, actions => [ (\&flush) x 4, \&flush_storm, \&flush_scripts ] },
+    { name => 'redis-flush', rest => 0.3, actions => [ (\&flush) x 4, \&flush_storm, \&flush_scripts ], exempt => ['C2'] },
     { name => 'eviction', rest => 0.1, before => \&make_small, actions => [ \&fill_with_junk ], after => \&make_large, exempt => ['C2'] },
-    { name => 'failover', rest => 0.5, before => sub { $_[0]->start_spare }, actions => [ (\&failover) x 2, \&demote_unseen ], after => sub { $_[0]->stop_spare } },
-    { name => 'late', rest => 0.1, actions => [ \&late_and_flushed, (\&stopped_at_points) x 3 ], after => \&mend_lines },
-    { name => 'redis-line', rest => 0.6, actions => [ \&slow_redis_line, (\&bad_redis_line) x 3, \&cut_off_redis ], after => \&mend_lines },
+    { name => 'failover', rest => 0.5, before => sub { $_[0]->start_spare },
+        actions => [ (\&failover) x 2, \&demote_unseen, \&demote_redis, \&move_database ], after => sub { $_[0]->stop_spare } },
+    { name => 'late', rest => 0.1, actions => [ \&late_and_flushed, (\&stopped_at_points) x 3 ], after => \&mend_lines, exempt => ['C2'] },
+    { name => 'redis-line', rest => 0.6, actions => [ \&slow_redis_line, (\&bad_redis_line) x 3, (\&cut_off_redis) x 2 ], after => \&mend_lines },
     { name => 'mariadb-kill', rest => 2, actions => [ \&kill_mariadb ] },
     { name => 'commit', rest => 0.3, actions => [ (\&spoil_commits) x 3, \&kill_connections, \&cut_off_mariadb ], after => \&mend_lines },
     { name => 'hup', rest => 0.3, actions => [ \&hang_up ], after => \&usual_lanes },
+    { name => 'slow-lines', rest => 0.2, before => \&slow_lines, actions => [ \&stop_steward, \&kill_at_point, \&slow_lines ], after => \&mend_all },
+    { name => 'slow-flush', rest => 0.1, before => \&slow_lines, actions => [ (\&flush_storm) x 3, \&slow_lines ], after => \&mend_lines, exempt => ['C2'] },
 );
 
 # Where each planted fault of the daemon shows.
 our %mutants = (
-    no_fence => [qw(stop kill redis-line)],
-    no_confirm => [qw(redis-flush eviction)],
-    fill_absent => [qw(late)],
+    no_fence => [qw(slow-lines)],
+    no_confirm => [qw(slow-flush)],
+    fill_absent => [qw(redis-flush late)],
     fill_any_fence => [qw(late)],
     no_wait => [qw(redis-line)],
-    epoch_at_once => [qw(redis-line failover)],
+    epoch_at_once => [qw(failover redis-line)],
     relay_blind => [qw(redis-line)],
-    breaker_skips_fence => [qw(redis-line stop-servers)],
+    breaker_skips_fence => [qw(redis-line)],
     reuse_connection => [qw(redis-line)],
 );
 
@@ -301,6 +305,24 @@ sub mend_lines {
     return;
 }
 
+# Slow, but mostly not too slow: what happens in an instant otherwise takes long enough for others to come between.
+sub slow_lines {
+    my ($w) = @_;
+    for my $host ($w->hosts) {
+        $host->line('redis', 'delay ' . $w->any(0, 6, 12));
+        $host->line('mariadb', 'delay ' . $w->any(0, 2, 6));
+    }
+    $w->pause(0.5);
+    return;
+}
+
+sub mend_all {
+    my ($w) = @_;
+    mend_lines($w);
+    revive($w);
+    return;
+}
+
 # Around the time that a host waits for Redis in one round trip (20 ms).
 sub slow_redis_line {
     my ($w) = @_;
@@ -348,6 +370,23 @@ sub kill_mariadb {
     $w->kill_server('mariadb');
     $w->pause($w->any(0, rand 1));
     $w->start_server('mariadb');
+    return;
+}
+
+# To the hosts it is another server now, as after a failover.
+sub move_database {
+    my ($w) = @_;
+    $w->database->do('SET GLOBAL server_id = ' . (1 + int rand 1_000_000));
+    return;
+}
+
+# The master is a replica of nobody for a moment, and comes back as itself, but for its replication id.
+sub demote_redis {
+    my ($w) = @_;
+    my ($master) = $w->pair;
+    $w->ask_redis($master->{socket}, qw(REPLICAOF 127.0.0.1 1));
+    $w->pause(rand 0.3);
+    $w->promote($master);
     return;
 }
 

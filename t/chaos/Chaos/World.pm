@@ -50,8 +50,15 @@ sub _stack_command {
             $command eq 'start' ? ('--build', $self->{build}) : (), @services or POSIX::_exit(127);
     }
     waitpid $pid, 0;
-    croak "t/stack $command @services failed: see $log" if $?;
+    croak "t/stack $command @services failed:\n", _end_of($log) if $?;
     return;
+}
+
+sub _end_of {
+    my ($log) = @_;
+    open my $in, '<', $log or return '';
+    my @lines = <$in>;
+    return join '', @lines > 20 ? @lines[ -20 .. -1 ] : @lines;
 }
 
 # Its own battlepassd has made database, season, keys and tokens, and is not needed any more.
