@@ -76,7 +76,7 @@ enum metric {
 
 #define METRIC_GAUGE_TABLE(X)                                                                                          \
 	X(BREAKER_STATE, "battlepass_cache_breaker_state",                                                             \
-	  "0: requests ask Redis; 1: none does; 2: a probe has found it well, and it is asked again soon.")           \
+	  "Is Redis asked? 0: yes; 1: no; 2: soon, a probe has found it well.")                                       \
 	X(BREAKER_CLOSED, "battlepass_cache_breaker_closed_seconds", "Time in which requests asked Redis.")            \
 	X(BREAKER_OPEN, "battlepass_cache_breaker_open_seconds", "Time in which none did.")                            \
 	X(BREAKER_HALF_OPEN, "battlepass_cache_breaker_half_open_seconds", "Time in which probes had to show more.")   \

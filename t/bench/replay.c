@@ -22,7 +22,7 @@
  * LOG: a line an answer: due (as in EVENTS), took (microseconds), PLAYER, r|w, status (0: the connection broke or
  * nothing came), c|s|- (from cache, store, not told), 1 if unconfirmed else 0, verdict: ok; old (a revision older than
  * one known when it was sent); wrong (another player, or not the XP of that revision, or a revision never made);
- * problem (a clean problem+json); other.
+ * problem:CODE (a clean problem+json); other.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -337,6 +337,7 @@ count_answer(struct connection *connection, int status, const char *head, const 
 	const char *timing = strcasestr(head, "\nserver-timing: src;desc=");
 	const char *verdict = "other";
 	char source = '-';
+	char problem[64];
 
 	if (timing && timing < body)
 		source = timing[25];
@@ -344,7 +345,12 @@ count_answer(struct connection *connection, int status, const char *head, const 
 		verdict = judge_success(connection, body);
 	else if (status >= 400 && strstr(head, "application/problem+json") && strstr(body, "\"code\":\""))
 		verdict = "problem";
-	if (ttl_ms && verdict[0] == 'o' && source != 'c')
+	if (strcmp(verdict, "problem") == 0) {
+		snprintf(problem, sizeof(problem), "problem:%.40s", strstr(body, "\"code\":\"") + 8);
+		problem[strcspn(problem, "\"")] = '\0';
+		verdict = problem;
+	}
+	if (ttl_ms && strcmp(verdict, "ok") == 0 && source != 'c')
 		note_cached(connection->player, connection->at);
 	fprintf(out, "%" PRId64 " %" PRId64 " %td %c %d %c %d %s\n", connection->at, now_us() - connection->due_us,
 		connection->player - players, connection->is_write ? 'w' : 'r', status, source,
