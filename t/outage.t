@@ -88,6 +88,46 @@ subtest 'Redis is killed' => sub {
     ok(from_cache(progress($s, (sort keys %$players)[0])), 'from the cache');
 };
 
+# The first writes of the outage wait until no lease is alive. More of them than there are processes of the store lane, and
+# reads, which now all need the database, must not wait with them.
+subtest 'reads do not wait for writes' => sub {
+    fresh_daemon();
+    my $players = cached_players(20);
+    my @players = sort keys %$players;
+    $s->token(player => $_) for @players;
+    $s->kill('redis');
+    my $begin = time;
+    my @told = $s->in_parallel(20, sub {
+        my ($number) = @_;
+        my $player = $players[$number];
+        if ($number < 16) {
+            my ($answer, $took) = timed(sub { grant($s, $player, 5) });
+            return { write => 1, status => $answer->{status}, took => $took };
+        }
+        sleep 0.1;
+        my @reads;
+        while (time < $begin + 0.5) {
+            my ($answer, $took) = timed(sub { progress($s, $player) });
+            push @reads, { status => $answer->{status}, took => $took };
+        }
+        return @reads;
+    });
+    my @writes = grep { $_->{write} } @told;
+    my @reads = grep { !$_->{write} } @told;
+    is([ grep { $_->{status} != 201 } @writes ], [], 'all writes go on');
+    my ($longest) = sort { $b <=> $a } map { $_->{took} } @writes;
+    cmp_ok($longest, '>', 0.4, 'having waited');
+    is([ grep { $_->{status} != 200 } @reads ], [], 'all reads are answered');
+    my @took = sort { $a <=> $b } map { $_->{took} } @reads;
+    cmp_ok($took[ @took / 2 ], '<', 0.2, 'without waiting') or diag(join ' ', map { sprintf '%.3f', $_ } @took);
+    cmp_ok(scalar @took, '>', 8, 'and many of them');
+    $players->{$_} += 5 for @players[ 0 .. 15 ];
+    all_true($players, 'afterwards');
+    $s->start('redis');
+    ok(await_cache($s, 8), 'the cache comes back');
+    all_true($players, 'with it');
+};
+
 subtest 'Redis hangs' => sub {
     my $players = cached_players(10);
     CORE::kill('STOP', $s->pid('redis'));

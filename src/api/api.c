@@ -135,7 +135,13 @@ begin(struct call *call, const struct api *api, struct turn *turn, struct exchan
 	call->api = api;
 	call->turn = turn;
 	open_call(call, turn->arena, exchange, turn->now_ms);
+
+	struct write **added = turn->last_write;
+	size_t count = turn->write_count;
+
 	call->err = check(call);
+	call->writes = *added;
+	call->write_count = turn->write_count - count;
 }
 
 void
@@ -150,6 +156,11 @@ api_refuse(struct arena *arena, struct exchange *exchange, enum err err, int64_t
 static bool
 waits(const struct call *call)
 {
+	const struct write *write = call->writes;
+
+	for (size_t i = 0; i < call->write_count; i++, write = write->next)
+		if (write->put_off)
+			return true;
 	return call->err == ERR_OK && call->operation && call->operation->waits;
 }
 
@@ -177,6 +188,8 @@ api_begin(struct api_turn *turn, const struct api *api, struct arena *arena, str
 	turn->count = count;
 	turn->unanswered = count;
 	turn_begin(&turn->turn, api->service, arena, clock_unix_ms());
+	/* What a purchase's write has come to decides whether the economy is asked: that is not put off. */
+	turn->turn.puts_off = api->service->rooms.economy == NULL;
 	for (size_t i = 0; i < count; i++)
 		begin(&turn->calls[i], api, &turn->turn, exchanges[i]);
 	turn_run(&turn->turn);

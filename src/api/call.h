@@ -42,6 +42,8 @@ struct call {
 	const char *detail;          /* goes with err; NULL: its own text */
 	void *work;                  /* what decode leaves for encode */
 	struct operation *operation; /* the same where it is one: as long as it waits, there is no answer */
+	const struct write *writes;  /* all that decode has added, behind one another */
+	size_t write_count;
 	bool answered;
 };
 

@@ -11,7 +11,7 @@
 #include "lane/fcgi.h"
 #include "lane/lateness.h"
 
-enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 64 };
+enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 64, CONTINUE_MS = 5 };
 
 struct place {
 	struct fcgi *fcgi;
@@ -23,7 +23,8 @@ struct place {
 /* What epoll says of the economy's descriptor, in the place of a connection. */
 #define ECONOMY_PLACE ((struct place *)-1)
 
-/* A turn from its first request to its last answer. Several are under way where requests wait for the economy. */
+/* A turn from its first request to its last answer. Several are under way where requests wait for the economy, or for
+ * leases to end. */
 struct flight {
 	struct flight *next;
 	struct loop *loop;
@@ -38,7 +39,7 @@ struct flight {
 struct loop {
 	const struct lane_rules *rules;
 	const struct api *api;
-	const struct economy_port *economy; /* NULL: nothing waits in this lane */
+	const struct economy_port *economy; /* NULL: no call of it is ever begun in this lane */
 	int listen_fd;
 	int epoll_fd;
 	bool accepting;
@@ -372,6 +373,19 @@ take_spare(struct loop *loop)
 	return flight;
 }
 
+/* Behind the others: who has waited longest comes first. */
+static void
+add_under_way(struct loop *loop, struct flight *flight)
+{
+	struct flight **at = &loop->under_way;
+
+	while (*at)
+		at = &(*at)->next;
+	flight->next = NULL;
+	*at = flight;
+	loop->under_way_count++;
+}
+
 /* Begins the turn of what was gathered; what cannot be answered yet stays under way. */
 static void
 begin_turn(struct loop *loop)
@@ -391,23 +405,25 @@ begin_turn(struct loop *loop)
 	if (flight->turn.unanswered == 0) {
 		end_flight(loop, flight);
 	} else {
-		flight->next = loop->under_way;
-		loop->under_way = flight;
-		loop->under_way_count++;
+		add_under_way(loop, flight);
 	}
 	loop->gathering = take_spare(loop);
 	if (is_full(loop))
 		stop_accepting(loop);
 }
 
-/* Goes on with the turns that wait for the economy. */
+/*
+ * Goes on with the turns that wait for the economy, or for leases to end. The latter end for all at the same time: what
+ * has come meanwhile takes its turn between them.
+ */
 static void
 continue_turns(struct loop *loop)
 {
-	if (!loop->economy)
-		return;
-	loop->economy->drive(loop->economy->self);
-	for (struct flight **at = &loop->under_way; *at;) {
+	int64_t until_ms = clock_boot_ms() + CONTINUE_MS;
+
+	if (loop->economy)
+		loop->economy->drive(loop->economy->self);
+	for (struct flight **at = &loop->under_way; *at && clock_boot_ms() < until_ms;) {
 		struct flight *flight = *at;
 
 		api_continue(&flight->turn);

@@ -30,6 +30,14 @@ enum {
 	RETRIES_JITTER_MS = 10,
 };
 
+struct put_off {
+	struct put_off *next;
+	struct write **writes; /* sorted */
+	size_t count;
+	struct lease_wait wait;
+	int64_t due_boot_ms; /* to be looked at */
+};
+
 static int
 compare_writes(const void *a, const void *b)
 {
@@ -182,7 +190,11 @@ confirm(struct attempt *attempt)
 		return ERR_OK;
 	if (cache->confirm(cache->self, &attempt->gate, attempt->writes, attempt->target_count) == ERR_OK)
 		return ERR_OK;
-	return turn_distrust(attempt->turn, &attempt->gate, attempt->writes, attempt->target_count);
+
+	struct lease_wait wait = {0};
+	enum err err = lease_wait_begin(attempt->turn, &attempt->gate, attempt->writes, attempt->target_count, &wait);
+
+	return lease_wait_end(attempt->turn, &wait, err);
 }
 
 /* Everything inside the transaction, up to what is to be written. The transaction is rolled back on failure. */
@@ -287,9 +299,9 @@ attempt_once(struct attempt *attempt)
 	return ERR_OK;
 }
 
-/* What to do about a failed try; ERR_OK: try again. */
+/* What to do about a failed try; ERR_OK: try again; ERR_CACHE_OFF_PENDING: when that wait is over. */
 static enum err
-recover(const struct attempt *attempt, enum err err)
+recover(const struct attempt *attempt, enum err err, struct lease_wait *wait)
 {
 	struct turn *turn = attempt->turn;
 
@@ -302,18 +314,21 @@ recover(const struct attempt *attempt, enum err err)
 		clock_sleep_ms((int64_t)(random_u64() % RETRIES_JITTER_MS));
 		return ERR_OK;
 	case ERR_CACHE_UNAVAILABLE:
-		return turn_distrust(turn, &attempt->gate, attempt->writes,
-				     attempt->writes ? attempt->target_count : 0);
+		return lease_wait_begin(turn, &attempt->gate, attempt->writes,
+					attempt->writes ? attempt->target_count : 0, wait);
 	case ERR_CACHE_OFF_PENDING:
-		return wait_until_settled(turn);
+		return lease_wait_look(turn, wait);
 	default:
 		return err;
 	}
 }
 
-/* At most so many tries, and no new one after PATIENCE_MS. ERR_STORE_RETRY: given up. */
+/*
+ * At most so many tries, and no new one after PATIENCE_MS. ERR_STORE_RETRY: given up. ERR_CACHE_OFF_PENDING, in a turn
+ * that puts off: again when the wait is over.
+ */
 static enum err
-transact(struct turn *turn, struct write *const writes[], size_t count, int tries)
+transact(struct turn *turn, struct write *const writes[], size_t count, int tries, struct lease_wait *wait)
 {
 	int64_t give_up_at_ms = clock_boot_ms() + PATIENCE_MS;
 	bool looks_up = false;
@@ -328,7 +343,10 @@ transact(struct turn *turn, struct write *const writes[], size_t count, int trie
 		if (err == ERR_OK)
 			return ERR_OK;
 		looks_up |= err == ERR_STORE_DUPLICATE || err == ERR_STORE_UNKNOWN;
-		err = recover(&attempt, err);
+		*wait = (struct lease_wait){0};
+		err = recover(&attempt, err, wait);
+		if (!turn->puts_off)
+			err = lease_wait_end(turn, wait, err);
 		if (err != ERR_OK)
 			return err;
 	}
@@ -336,21 +354,92 @@ transact(struct turn *turn, struct write *const writes[], size_t count, int trie
 	return ERR_STORE_RETRY;
 }
 
+static void
+finish(struct write *const writes[], size_t count, enum err err)
+{
+	for (size_t i = 0; i < count; i++) {
+		writes[i]->put_off = false;
+		if (err != ERR_OK)
+			writes[i]->err = err;
+	}
+}
+
+/* They are run again when the wait is over; the turn goes on without them. */
+static void
+put_off(struct turn *turn, struct write *const writes[], size_t count, const struct lease_wait *wait)
+{
+	struct put_off *later = ARENA_NEW(turn->arena, struct put_off);
+	int64_t now_ms = clock_boot_ms();
+
+	later->writes = ARENA_ARRAY(turn->arena, count, struct write *);
+	later->count = count;
+	later->wait = *wait;
+	later->due_boot_ms = now_ms + LEASE_WAIT_POLL_MS;
+	for (size_t i = 0; i < count; i++) {
+		later->writes[i] = writes[i];
+		writes[i]->put_off = true;
+		if (writes[i]->put_off_at_boot_ms == 0)
+			writes[i]->put_off_at_boot_ms = now_ms;
+	}
+	later->next = turn->put_offs;
+	turn->put_offs = later;
+}
+
 /* A transaction that cannot succeed as a whole is taken apart: only the guilty fail. */
 static void
 transact_or_split(struct turn *turn, struct write *const writes[], size_t count)
 {
-	enum err err = transact(turn, writes, count, TRIES_TOGETHER);
+	struct lease_wait wait;
+	enum err err = transact(turn, writes, count, TRIES_TOGETHER, &wait);
 	bool split = count > 1 && (err == ERR_INTERNAL || err == ERR_STORE_RETRY);
 
-	if (err == ERR_OK)
-		return;
-	for (size_t i = 0; i < count; i++) {
-		enum err own = split ? transact(turn, &writes[i], 1, TRIES_ALONE) : err;
-
-		if (own != ERR_OK)
-			writes[i]->err = own;
+	if (err == ERR_CACHE_OFF_PENDING)
+		put_off(turn, writes, count, &wait);
+	else if (!split)
+		finish(writes, count, err);
+	for (size_t i = 0; split && i < count; i++) {
+		err = transact(turn, &writes[i], 1, TRIES_ALONE, &wait);
+		if (err == ERR_CACHE_OFF_PENDING)
+			put_off(turn, &writes[i], 1, &wait);
+		else
+			finish(&writes[i], 1, err);
 	}
+}
+
+static bool
+has_patience(const struct put_off *later)
+{
+	return clock_boot_ms() - later->writes[0]->put_off_at_boot_ms < PATIENCE_MS;
+}
+
+void
+writes_continue(struct turn *turn)
+{
+	struct put_off *later = turn->put_offs;
+
+	turn->put_offs = NULL;
+	for (struct put_off *next; later; later = next) {
+		enum err err = lease_wait_look(turn, &later->wait);
+
+		next = later->next;
+		if (err == ERR_OK && has_patience(later))
+			transact_or_split(turn, later->writes, later->count);
+		else if (err == ERR_CACHE_OFF_PENDING && has_patience(later))
+			put_off(turn, later->writes, later->count, &later->wait);
+		else
+			finish(later->writes, later->count, ERR_STORE_RETRY);
+	}
+}
+
+int64_t
+writes_due_boot_ms(const struct turn *turn)
+{
+	int64_t due_ms = INT64_MAX;
+
+	for (const struct put_off *later = turn->put_offs; later; later = later->next)
+		if (later->due_boot_ms < due_ms)
+			due_ms = later->due_boot_ms;
+	return due_ms;
 }
 
 /* About how many rows a write may leave; what is claimed all at once is bounded by the season only. */

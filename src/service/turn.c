@@ -151,7 +151,7 @@ turn_run(struct turn *turn)
 int64_t
 turn_due_boot_ms(const struct turn *turn)
 {
-	int64_t due_ms = INT64_MAX;
+	int64_t due_ms = writes_due_boot_ms(turn);
 
 	for (const struct payment *payment = turn->payments; payment; payment = payment->next)
 		if (payment->until_boot_ms < due_ms)
@@ -181,6 +181,10 @@ turn_continue(struct turn *turn)
 {
 	struct payment *finished = payments_collect(turn);
 
+	if (writes_due_boot_ms(turn) <= clock_boot_ms()) {
+		renew(turn);
+		writes_continue(turn);
+	}
 	if (!finished)
 		return;
 	renew(turn);

@@ -3,8 +3,9 @@
  * turn_run() does all of it with as few round trips as there can be, encoding reads the results, and after the answers
  * have left, turn_fill() warms the cache. One request is a turn of one: there is one path for one and many.
  *
- * Purchases and refunds may then still wait for the economy service: as long as there are payments in the turn,
- * turn_continue() goes on with those whose answer is there or whose time is up. Other turns may run between.
+ * Purchases and refunds may then still wait for the economy service, and writes that could not be fenced for leases to
+ * end: as long as there are any in the turn, turn_continue() goes on with those whose answer is there or whose time is
+ * up. Other turns may run between.
  */
 #ifndef BP_SERVICE_TURN_H
 #define BP_SERVICE_TURN_H
@@ -97,6 +98,8 @@ struct write {
 	/* results */
 	enum err err;  /* ERR_IDEMPOTENCY_KEY_REUSED, ERR_STORE_UNAVAILABLE, ERR_INTERNAL, and the kind's own */
 	bool replayed; /* the result is that of an earlier call */
+	bool put_off;  /* it waits until no lease is alive: no result yet */
+	int64_t put_off_at_boot_ms; /* for the first time */
 };
 
 /* One XP grant wanted: amount, source, tags and occurred_at of the row. ERR_SEASON_NOT_ACTIVE, ERR_INVALID_FIELD (the
@@ -137,6 +140,9 @@ struct payment {
 	struct operation *settlement; /* NULL: nothing was proven */
 };
 
+/* Writes that wait, in the turn's arena; private to the service. */
+struct put_off;
+
 /* A season that this turn has to do with: a copy, because the process's directory may move while a turn waits. */
 struct turn_entry {
 	struct turn_entry *next;
@@ -155,6 +161,8 @@ struct turn {
 	struct write *writes, **last_write; /* to be run */
 	size_t write_count;
 	struct payment *payments; /* that are waited for */
+	bool puts_off; /* writes that have to wait for leases are put off, where whoever runs the turn continues it */
+	struct put_off *put_offs;
 	struct turn_entry *entries;
 	struct cache_fill *fills;
 	size_t fill_count;
@@ -173,7 +181,7 @@ struct operation *turn_add_operation(struct turn *turn, enum write_kind kind, st
 void turn_run(struct turn *turn);
 /* When turn_continue() is due at the latest, by CLOCK_BOOTTIME. Something must wait. */
 int64_t turn_due_boot_ms(const struct turn *turn);
-/* Settles what the economy has answered or what has waited long enough; never waits for more. */
+/* Settles what the economy has answered, and runs what has waited long enough; never waits for more. */
 void turn_continue(struct turn *turn);
 /* After the answers are sent. */
 void turn_fill(struct turn *turn);

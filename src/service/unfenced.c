@@ -17,44 +17,37 @@
 #include "base/mutant.h"
 #include "service/use_cases.h"
 
-enum { POLL_MS = 20 };
-
-enum err
-wait_until_settled(struct turn *turn)
+static enum err
+look_at_gate(struct turn *turn, struct lease_wait *wait)
 {
 	const struct store_port *store = turn->service->rooms.store;
 	struct write_gate gate;
-	uint64_t change = 0;
-	int64_t since_ms = 0;
+	enum err err = store->cache_gate(store->self, &gate);
 
-	for (;;) {
-		enum err err = store->cache_gate(store->self, &gate);
-
-		if (err != ERR_OK)
-			return err;
-		if (gate.settled)
-			return ERR_OK;
-		if (change != gate.change) {
-			change = gate.change;
-			since_ms = clock_boot_ms();
-		}
-		if (clock_boot_ms() - since_ms >= LEASE_DEAD_MS || mutant(MUTANT_NO_WAIT))
-			return store->settle_cache(store->self, change);
-		clock_sleep_ms(POLL_MS);
+	if (err != ERR_OK || gate.settled)
+		return err;
+	if (wait->change != gate.change) {
+		wait->change = gate.change;
+		wait->since_ms = clock_boot_ms();
 	}
+	if (clock_boot_ms() - wait->since_ms < LEASE_DEAD_MS && !mutant(MUTANT_NO_WAIT))
+		return ERR_CACHE_OFF_PENDING;
+	return store->settle_cache(store->self, wait->change);
 }
 
-enum err
-turn_cache_off(struct turn *turn, uint64_t change)
+/* Turns the cache off for everybody if it is still at this change. */
+static enum err
+turn_cache_off(struct turn *turn, uint64_t change, struct lease_wait *wait)
 {
 	const struct store_port *store = turn->service->rooms.store;
 	enum err err = store->switch_cache_off(store->self, change);
 
+	wait->count = 0;
 	if (err != ERR_OK)
 		return err;
 	metrics_add(METRIC_CACHE_SWITCHED_OFF, 1);
 	log_warning("Redis cannot be fenced, and no other host reaches it: the cache is turned off for everybody");
-	return wait_until_settled(turn);
+	return look_at_gate(turn, wait);
 }
 
 /* The rows of cache_distrust of these writes, with the ids that they get where they are new. */
@@ -84,12 +77,6 @@ writes_are_distrusted(struct turn *turn, struct cache_write *const writes[], siz
 	return err;
 }
 
-/* A row that is waited for, and since when it was seen. */
-struct watched {
-	struct uuid id;
-	int64_t since_ms;
-};
-
 /* Those that have stood long enough, behind one another; the rest, and how many there are, is still waited for. */
 static size_t
 take_ripe(const struct distrust_row rows[], struct watched watched[], size_t count, struct distrust_row ripe[],
@@ -113,64 +100,65 @@ take_ripe(const struct distrust_row rows[], struct watched watched[], size_t cou
 }
 
 /*
- * Waits until each row is settled, or gone: a relay has fenced the player meanwhile, after all that was committed when
- * the rows were made. ERR_CACHE_UNAVAILABLE: nobody else reaches this Redis any more.
+ * Is each row settled, or gone? A relay has fenced the player meanwhile, after all that was committed when the rows
+ * were made.
  */
 static enum err
-wait_for(struct turn *turn, const struct write_gate *gate, struct distrust_row rows[], size_t count)
+look_at_rows(struct turn *turn, struct lease_wait *wait)
 {
 	const struct store_port *store = turn->service->rooms.store;
-	struct watched *watched = ARENA_ARRAY(turn->arena, count, struct watched);
-	struct distrust_row *ripe = ARENA_ARRAY(turn->arena, count, struct distrust_row);
-	int64_t made_ms = clock_boot_ms();
+	struct write_gate now;
+	size_t unripe = 0;
+	bool reach = true;
+	enum err err = store->cache_gate(store->self, &now);
 
-	for (size_t i = 0; i < count; i++)
-		watched[i] = (struct watched){rows[i].id, made_ms};
-	for (;;) {
-		struct write_gate now;
-		size_t unripe = 0;
-		bool reach = true;
-		enum err err = store->cache_gate(store->self, &now);
-
-		if (err == ERR_OK && now.change != gate->change)
-			return wait_until_settled(turn); /* which old leases do not outlive either */
-		if (err == ERR_OK)
-			err = store->find_distrust(store->self, rows, count);
-		if (err != ERR_OK)
-			return err;
-
-		size_t ripe_count = take_ripe(rows, watched, count, ripe, &unripe);
-
-		if (unripe == 0)
-			return ripe_count ? store->settle_distrust(store->self, ripe, ripe_count) : ERR_OK;
-		err = store->others_reach(store->self, &turn->service->limits.host, gate->redis_id, &reach);
-		if (err != ERR_OK || !reach)
-			return err != ERR_OK ? err : ERR_CACHE_UNAVAILABLE;
-		clock_sleep_ms(POLL_MS);
+	if (err == ERR_OK && now.change != wait->gate.change) {
+		wait->count = 0;
+		return look_at_gate(turn, wait); /* which old leases do not outlive either */
 	}
+	if (err == ERR_OK)
+		err = store->find_distrust(store->self, wait->rows, wait->count);
+	if (err != ERR_OK)
+		return err;
+
+	size_t ripe_count = take_ripe(wait->rows, wait->watched, wait->count, wait->ripe, &unripe);
+
+	if (unripe == 0)
+		return ripe_count ? store->settle_distrust(store->self, wait->ripe, ripe_count) : ERR_OK;
+	err = store->others_reach(store->self, &turn->service->limits.host, wait->gate.redis_id, &reach);
+	if (err != ERR_OK)
+		return err;
+	return reach ? ERR_CACHE_OFF_PENDING : turn_cache_off(turn, wait->gate.change, wait);
 }
 
 /* Nothing is to be done where all of it stands already. */
 static enum err
-distrust(struct turn *turn, const struct write_gate *gate, struct cache_write *const writes[], size_t count)
+distrust(struct turn *turn, const struct write_gate *gate, struct cache_write *const writes[], size_t count,
+	 struct lease_wait *wait)
 {
 	const struct store_port *store = turn->service->rooms.store;
-	struct distrust_row *rows;
 	bool all = false;
 	enum err err = writes_are_distrusted(turn, writes, count, &all);
 
 	if (err != ERR_OK || all)
 		return err;
-	rows = rows_of(turn, writes, count);
-	err = store->distrust(store->self, rows, count);
+	wait->gate = *gate;
+	wait->rows = rows_of(turn, writes, count);
+	wait->watched = ARENA_ARRAY(turn->arena, count, struct watched);
+	wait->ripe = ARENA_ARRAY(turn->arena, count, struct distrust_row);
+	err = store->distrust(store->self, wait->rows, count);
 	if (err != ERR_OK)
 		return err;
 	metrics_add(METRIC_CACHE_DISTRUSTS, count);
-	return wait_for(turn, gate, rows, count);
+	for (size_t i = 0; i < count; i++)
+		wait->watched[i] = (struct watched){wait->rows[i].id, clock_boot_ms()};
+	wait->count = count;
+	return look_at_rows(turn, wait);
 }
 
 enum err
-turn_distrust(struct turn *turn, const struct write_gate *gate, struct cache_write *const writes[], size_t count)
+lease_wait_begin(struct turn *turn, const struct write_gate *gate, struct cache_write *const writes[], size_t count,
+		 struct lease_wait *wait)
 {
 	const struct store_port *store = turn->service->rooms.store;
 	bool reach = false;
@@ -180,6 +168,23 @@ turn_distrust(struct turn *turn, const struct write_gate *gate, struct cache_wri
 		err = store->others_reach(store->self, &turn->service->limits.host, gate->redis_id, &reach);
 	if (err != ERR_OK)
 		return err;
-	err = reach && count ? distrust(turn, gate, writes, count) : ERR_CACHE_UNAVAILABLE;
-	return err == ERR_CACHE_UNAVAILABLE ? turn_cache_off(turn, gate->change) : err;
+	if (reach && count)
+		return distrust(turn, gate, writes, count, wait);
+	return turn_cache_off(turn, gate->change, wait);
+}
+
+enum err
+lease_wait_look(struct turn *turn, struct lease_wait *wait)
+{
+	return wait->count ? look_at_rows(turn, wait) : look_at_gate(turn, wait);
+}
+
+enum err
+lease_wait_end(struct turn *turn, struct lease_wait *wait, enum err err)
+{
+	while (err == ERR_CACHE_OFF_PENDING) {
+		clock_sleep_ms(LEASE_WAIT_POLL_MS);
+		err = lease_wait_look(turn, wait);
+	}
+	return err;
 }

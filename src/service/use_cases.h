@@ -5,8 +5,11 @@
 #include "service/turn.h"
 
 void progress_run(struct turn *turn);
-/* Runs these writes; each has its result when it returns. */
+/* Runs these writes; each has its result when it returns, but for those that are put off. */
 void writes_run(struct turn *turn, struct write *writes, size_t count);
+/* Goes on with those that were put off and whose time it is. */
+void writes_continue(struct turn *turn);
+int64_t writes_due_boot_ms(const struct turn *turn);
 
 /* What waits for the economy (payments.c). */
 
@@ -25,15 +28,35 @@ void payments_publish(struct payment *finished);
  * without a fence and answer without a confirmation?
  */
 enum err writes_are_distrusted(struct turn *turn, struct cache_write *const writes[], size_t count, bool *ret_all);
+enum { LEASE_WAIT_POLL_MS = 20 };
+
+/* A row of cache_distrust that is waited for, and since when it was seen. */
+struct watched {
+	struct uuid id;
+	int64_t since_ms;
+};
+
+/* Waiting until no lease from before is alive. Zeroed: until the last change of cache_control is settled. */
+struct lease_wait {
+	uint64_t change;
+	int64_t since_ms;
+	/* Where there are any: until these players are distrusted by everybody. */
+	size_t count;
+	struct write_gate gate;
+	struct distrust_row *rows, *ripe;
+	struct watched *watched;
+};
+
 /*
  * Outside a transaction that began at this gate: makes all hosts stop trusting the cache about these players, or, where
- * nobody else reaches its Redis, about everybody, and returns when no lease from before is alive.
+ * nobody else reaches its Redis, about everybody. ERR_CACHE_OFF_PENDING: leases from before may be alive, and *wait,
+ * which was zeroed, says what to wait for; ERR_OK: none is.
  */
-enum err turn_distrust(struct turn *turn, const struct write_gate *gate, struct cache_write *const writes[],
-		       size_t count);
-/* Turns the cache off for everybody if it is still at this change, and waits until no lease from before is alive. */
-enum err turn_cache_off(struct turn *turn, uint64_t change);
-/* Waits until no lease given before the last change of cache_control is alive. */
-enum err wait_until_settled(struct turn *turn);
+enum err lease_wait_begin(struct turn *turn, const struct write_gate *gate, struct cache_write *const writes[],
+			  size_t count, struct lease_wait *wait);
+/* Looks whether it is over: the same results. The more often, the sooner is known that others have waited. */
+enum err lease_wait_look(struct turn *turn, struct lease_wait *wait);
+/* Waits as long as err is ERR_CACHE_OFF_PENDING. */
+enum err lease_wait_end(struct turn *turn, struct lease_wait *wait, enum err err);
 
 #endif
