@@ -422,12 +422,14 @@ writes_continue(struct turn *turn)
 		enum err err = lease_wait_look(turn, &later->wait);
 
 		next = later->next;
-		if (err == ERR_OK && has_patience(later))
-			transact_or_split(turn, later->writes, later->count);
-		else if (err == ERR_CACHE_OFF_PENDING && has_patience(later))
-			put_off(turn, later->writes, later->count, &later->wait);
-		else
+		if (!has_patience(later))
 			finish(later->writes, later->count, ERR_STORE_RETRY);
+		else if (err == ERR_CACHE_OFF_PENDING)
+			put_off(turn, later->writes, later->count, &later->wait);
+		else if (err == ERR_STORE_UNAVAILABLE)
+			finish(later->writes, later->count, err);
+		else /* what failed in the wait is nobody's fault yet */
+			transact_or_split(turn, later->writes, later->count);
 	}
 }
 
