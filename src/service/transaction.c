@@ -35,7 +35,6 @@ struct put_off {
 	struct write **writes; /* sorted */
 	size_t count;
 	struct lease_wait wait;
-	int64_t due_boot_ms; /* to be looked at */
 };
 
 static int
@@ -364,7 +363,10 @@ finish(struct write *const writes[], size_t count, enum err err)
 	}
 }
 
-/* They are run again when the wait is over; the turn goes on without them. */
+/*
+ * They are run again when the wait is over; the turn goes on without them. Whoever has waited longest looks for all of
+ * this process: as long as he has to wait, the others have to.
+ */
 static void
 put_off(struct turn *turn, struct write *const writes[], size_t count, const struct lease_wait *wait)
 {
@@ -374,7 +376,6 @@ put_off(struct turn *turn, struct write *const writes[], size_t count, const str
 	later->writes = ARENA_ARRAY(turn->arena, count, struct write *);
 	later->count = count;
 	later->wait = *wait;
-	later->due_boot_ms = now_ms + LEASE_WAIT_POLL_MS;
 	for (size_t i = 0; i < count; i++) {
 		later->writes[i] = writes[i];
 		writes[i]->put_off = true;
@@ -383,6 +384,8 @@ put_off(struct turn *turn, struct write *const writes[], size_t count, const str
 	}
 	later->next = turn->put_offs;
 	turn->put_offs = later;
+	if (turn->service->leases_due_boot_ms <= now_ms)
+		turn->service->leases_due_boot_ms = now_ms + LEASE_WAIT_POLL_MS;
 }
 
 /* A transaction that cannot succeed as a whole is taken apart: only the guilty fail. */
@@ -419,7 +422,8 @@ writes_continue(struct turn *turn)
 
 	turn->put_offs = NULL;
 	for (struct put_off *next; later; later = next) {
-		enum err err = lease_wait_look(turn, &later->wait);
+		bool due = turn->service->leases_due_boot_ms <= clock_boot_ms();
+		enum err err = due ? lease_wait_look(turn, &later->wait) : ERR_CACHE_OFF_PENDING;
 
 		next = later->next;
 		if (!has_patience(later))
@@ -436,12 +440,7 @@ writes_continue(struct turn *turn)
 int64_t
 writes_due_boot_ms(const struct turn *turn)
 {
-	int64_t due_ms = INT64_MAX;
-
-	for (const struct put_off *later = turn->put_offs; later; later = later->next)
-		if (later->due_boot_ms < due_ms)
-			due_ms = later->due_boot_ms;
-	return due_ms;
+	return turn->put_offs ? turn->service->leases_due_boot_ms : INT64_MAX;
 }
 
 /* About how many rows a write may leave; what is claimed all at once is bounded by the season only. */

@@ -39,6 +39,7 @@ struct service {
 	struct directory_content seasons;   /* what counts of it at the time of the turn that began last */
 	struct season_book *book;           /* definitions parsed by this process */
 	int64_t look_ahead_due_boot_ms;
+	int64_t leases_due_boot_ms; /* when writes that were put off look again whether old leases are dead */
 };
 
 /* Creates the book. */
