@@ -86,7 +86,7 @@ check_defaults(const struct conf *conf)
 	CU_ASSERT_STRING_EQUAL(conf->cache.password, "");
 	CU_ASSERT(conf->cache.connect_timeout_ms == 20);
 	CU_ASSERT(conf->cache.turn_timeout_ms == 20);
-	CU_ASSERT(conf->cache.ttl_s == 600);
+	CU_ASSERT(conf->cache.ttl_s == 86400);
 	CU_ASSERT_STRING_EQUAL(conf->cache.without_store, "serve");
 	CU_ASSERT_STRING_EQUAL(conf->auth.keys, "/etc/battlepass/keys.json");
 	CU_ASSERT_STRING_EQUAL(conf->auth.issuer, "battlepass");
