@@ -22,18 +22,7 @@ my $lanes = join '', map { "${_}_lane {\n\tprocesses = 2\n}\n" } qw(read store p
 my @hosts = map { Battlepass::Stack->new(config => $lanes) } 1, 2;
 my $s = $hosts[0];
 
-# The second host's daemon goes to the first one's servers.
-sub join_hosts {
-    my ($first, $second) = @_;
-    open my $out, '>', $second->dir . '/conf.d/95-servers.conf' or die "95-servers.conf: $!";
-    print {$out} "store {\n\tsocket = \"$first->{env}{MYSQL_SOCKET}\"\n}\ncache {\n\tsocket = \"$first->{env}{REDIS_SOCKET}\"\n}\n";
-    close $out or die "95-servers.conf: $!";
-    $second->stop(qw(battlepassd mariadb redis));
-    $second->start(qw(battlepassd));
-    return;
-}
-
-join_hosts(@hosts);
+$hosts[1]->join_host($s);
 for my $host (@hosts) {
     ok(await_cache($host), 'the cache is in use') or bail_out('reads never come from the cache');
     $host->token($_, "$_-1") for qw(server support); # minted once, before the children

@@ -50,7 +50,7 @@ relay_page(struct courier *courier, bool crowded)
 	return err;
 }
 
-/* Only where there is something to do, Redis is reached, and no other host is at it. */
+/* Only where there is something to do, Redis is reached, and no other host is at it. Who cannot do it lets another. */
 static void
 relay(struct host_chore *chore, struct courier *courier, int64_t now_ms)
 {
@@ -59,14 +59,18 @@ relay(struct host_chore *chore, struct courier *courier, int64_t now_ms)
 	bool held = false;
 	enum err err;
 
-	if (count == 0 || now_ms < chore->relay_due_boot_ms)
+	if (count == 0 || chore->said[0] == '\0' || now_ms < chore->relay_due_boot_ms)
 		return;
 	chore->relay_due_boot_ms = now_ms + RELAY_LOOK_MS;
 	err = store_hold_chore(courier->store, "relay", &courier->owner, RELAY_HOLD_MS, &held, &kept);
 	if (err == ERR_OK && held)
 		err = relay_page(courier, count >= RELAY_CROWD);
-	if (err == ERR_STORE_UNAVAILABLE)
+	if (err == ERR_CACHE_UNAVAILABLE) {
+		store_leave_chore(courier->store, "relay", &courier->owner, &kept);
+		chore->relay_due_boot_ms = now_ms + RELAY_HOLD_MS;
+	} else if (err == ERR_STORE_UNAVAILABLE) {
 		courier_note_store(courier, err);
+	}
 }
 
 void

@@ -134,6 +134,16 @@ sub restart {
     return $self->start(@services);
 }
 
+# Becomes another host of the first one's: its daemon goes to that one's database and Redis (or to the Redis at `redis`).
+sub join_host {
+    my ($self, $first, %options) = @_;
+    my $redis = $options{redis} // $first->{env}{REDIS_SOCKET};
+    _write("$self->{dir}/conf.d/95-servers.conf", "store {\n\tsocket = \"$first->{env}{MYSQL_SOCKET}\"\n}\ncache {\n\tsocket = \"$redis\"\n}\n");
+    $self->stop(qw(battlepassd mariadb redis));
+    $self->start(qw(battlepassd));
+    return;
+}
+
 sub pid {
     my ($self, $service) = @_;
     return 0 + _slurp("$self->{dir}/pid/$service");
