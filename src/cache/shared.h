@@ -21,8 +21,10 @@ struct cache_shared {
 static inline void
 reached_say(struct reached *reached, const char *redis_id)
 {
-	size_t length = strnlen(redis_id, REDIS_ID_SIZE - 1);
+	size_t length = strlen(redis_id);
 
+	if (length >= REDIS_ID_SIZE)
+		length = REDIS_ID_SIZE - 1;
 	seqlock_write_begin(&reached->lock);
 	memset(reached->redis_id, 0, REDIS_ID_SIZE);
 	memcpy(reached->redis_id, redis_id, length);
