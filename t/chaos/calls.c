@@ -21,7 +21,7 @@ enum {
 
 static struct calls_options options;
 static uint64_t random_state;
-static bool winding_up;
+static bool winding_up, writes_stopped;
 
 /* Writes whose outcome is unknown, to be sent again; in no order. */
 static struct retry {
@@ -69,8 +69,15 @@ calls_init(const struct calls_options *from)
 }
 
 void
+calls_allow_writes(bool allowed)
+{
+	writes_stopped = !allowed;
+}
+
+void
 calls_wind_up(void)
 {
+	writes_stopped = false;
 	winding_up = true;
 }
 
@@ -460,7 +467,7 @@ call_begin(struct call *call, enum kind kind, size_t class, char request[REQUEST
 	call->class = class;
 	call->count = 0;
 	call->began_us = now_us();
-	if (winding_up && !kinds[kind].writes)
+	if (kinds[kind].writes ? writes_stopped : winding_up)
 		return 0;
 	kinds[kind].begin(call, &out);
 	return out.len;

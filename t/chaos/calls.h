@@ -26,6 +26,7 @@ struct calls_options {
 };
 
 void calls_init(const struct calls_options *options);
+void calls_allow_writes(bool allowed);
 /* From now on only writes whose outcome is unknown are repeated. */
 void calls_wind_up(void);
 

@@ -5,6 +5,7 @@
  *
  * Commands on standard input, a line each:
  *   class NAME                  what is in force from now on
+ *   writes off, writes on       nothing is written, not even again
  *   figures                     what was counted so far, a line a class, then "."
  *   wind-up                     no new calls but repetitions of writes, until all are known or 30 s are over; says "."
  *   judge LEDGER ROWS CURVE     compares with the ledger (see record.h); says "."
@@ -216,6 +217,12 @@ command_class(char *words)
 }
 
 static void
+command_writes(char *words)
+{
+	calls_allow_writes(strcmp(words, "on") == 0);
+}
+
+static void
 command_figures(char *words)
 {
 	(void)words;
@@ -246,6 +253,7 @@ static const struct {
 	void (*run)(char *words);
 } commands[] = {
 	{"class", command_class},
+	{"writes", command_writes},
 	{"figures", command_figures},
 	{"wind-up", command_wind_up},
 	{"judge", command_judge},

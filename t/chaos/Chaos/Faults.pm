@@ -19,29 +19,30 @@ our @classes = (
     { name => 'stop-servers', rest => 1.5, actions => [ (\&stop_redis) x 2, \&stop_mariadb ] },
     { name => 'redis-restart', rest => 2.5, before => \&save_redis, actions => [ \&restart_redis_empty, \&restart_redis_old ] },
     { name => 'redis-flush', rest => 0.3, actions => [ (\&flush) x 4, \&flush_storm, \&flush_scripts ], exempt => ['C2'] },
-    { name => 'eviction', rest => 0.1, before => \&make_small, actions => [ \&fill_with_junk ], after => \&make_large, exempt => ['C2'] },
+    { name => 'eviction', rest => 0.1, before => \&make_small, actions => [ \&fill_with_junk, \&evict_hottest ], after => \&make_large, exempt => ['C2'] },
     { name => 'failover', rest => 0.5, before => sub { $_[0]->start_spare },
         actions => [ (\&failover) x 2, \&demote_unseen, \&demote_redis, \&move_database ], after => sub { $_[0]->stop_spare } },
     { name => 'late', rest => 0.1, actions => [ \&late_and_flushed, (\&stopped_at_points) x 3 ], after => \&mend_lines, exempt => ['C2'] },
     { name => 'redis-line', rest => 0.6, actions => [ \&slow_redis_line, (\&bad_redis_line) x 3, (\&cut_off_redis) x 2 ], after => \&mend_lines },
+    { name => 'redis-blip', rest => 6, actions => [ \&blip ], after => \&mend_lines },
     { name => 'mariadb-kill', rest => 2, actions => [ \&kill_mariadb ] },
     { name => 'commit', rest => 0.3, actions => [ (\&spoil_commits) x 3, \&kill_connections, \&cut_off_mariadb ], after => \&mend_lines },
     { name => 'hup', rest => 0.3, actions => [ \&hang_up ], after => \&usual_lanes },
-    { name => 'slow-lines', rest => 0.2, before => \&slow_lines, actions => [ \&stop_steward, \&kill_at_point, \&slow_lines ], after => \&mend_all },
-    { name => 'slow-flush', rest => 0.1, before => \&slow_lines, actions => [ (\&flush_storm) x 3, \&slow_lines ], after => \&mend_lines, exempt => ['C2'] },
+    { name => 'slow-lines', rest => 0.2, before => \&make_patient, actions => [ (\&outlast_lease) x 3, \&kill_at_point, \&slow_lines ], after => \&make_impatient },
+    { name => 'slow-eviction', rest => 0.05, before => \&make_patient, actions => [ (\&evict_hottest) x 3, \&slow_lines ], after => \&make_impatient, exempt => ['C2'] },
 );
 
 # Where each planted fault of the daemon shows.
 our %mutants = (
     no_fence => [qw(slow-lines)],
-    no_confirm => [qw(slow-flush)],
-    fill_absent => [qw(redis-flush late)],
+    no_confirm => [qw(slow-eviction)],
+    fill_absent => [qw(late slow-eviction)],
     fill_any_fence => [qw(late)],
     no_wait => [qw(redis-line)],
     epoch_at_once => [qw(failover redis-line)],
     relay_blind => [qw(redis-line)],
     breaker_skips_fence => [qw(redis-line)],
-    reuse_connection => [qw(redis-line)],
+    reuse_connection => [qw(redis-blip)],
 );
 
 sub class_names { return map { $_->{name} } @classes }
@@ -117,6 +118,12 @@ sub stop_steward {
     return stopped($w, how_long($w), $w->any_host->processes('steward'));
 }
 
+# One host goes around the cache, the other does not.
+sub outlast_lease {
+    my ($w) = @_;
+    return stopped($w, $w->between(0.8, 2.5), $w->any_host->processes('steward'));
+}
+
 sub stop_host {
     my ($w) = @_;
     my $host = $w->any_host;
@@ -182,6 +189,18 @@ sub flush_storm {
         last if $w->left <= 0;
         $w->redis('FLUSHALL');
         sleep rand 0.02;
+    }
+    return;
+}
+
+# One key here, one there, of those that everybody asks for (HOTTEST in calls.c).
+sub evict_hottest {
+    my ($w) = @_;
+    my $script = q(local found = redis.call('KEYS', '*{hot-000[0-5]}*') for i = 1, math.min(2, #found) do redis.call('DEL', found[1 + (ARGV[1] * i) % #found]) end);
+    for (1 .. 200) {
+        last if $w->left <= 0;
+        $w->redis('EVAL', $script, 0, int rand 1000);
+        sleep rand 0.008;
     }
     return;
 }
@@ -305,21 +324,36 @@ sub mend_lines {
     return;
 }
 
-# Slow, but mostly not too slow: what happens in an instant otherwise takes long enough for others to come between.
+# Hosts with patience, on slow lines: what happens in an instant otherwise takes long enough for others to come between, and
+# nothing times out.
 sub slow_lines {
     my ($w) = @_;
+    my ($redis, $mariadb) = ($w->any([ 0, 30 ], [ 30, 0 ], [ 12, 12 ]), $w->any([ 0, 6 ], [ 6, 0 ], [ 3, 3 ], [ 0, 0 ]));
     for my $host ($w->hosts) {
-        $host->line('redis', 'delay ' . $w->any(0, 6, 12));
-        $host->line('mariadb', 'delay ' . $w->any(0, 2, 6));
+        $host->line('redis', 'delay ' . shift @$redis);
+        $host->line('mariadb', 'delay ' . shift @$mariadb);
     }
     $w->pause(0.5);
     return;
 }
 
-sub mend_all {
+sub make_patient {
+    my ($w) = @_;
+    for my $host ($w->hosts) {
+        $host->patience(200);
+        $host->master->signal('HUP');
+    }
+    return slow_lines($w);
+}
+
+sub make_impatient {
     my ($w) = @_;
     mend_lines($w);
-    revive($w);
+    for my $host ($w->hosts) {
+        $host->clear_crash_points;
+        $host->patience(20);
+        $host->master->signal('HUP');
+    }
     return;
 }
 
@@ -327,6 +361,16 @@ sub mend_all {
 sub slow_redis_line {
     my ($w) = @_;
     return on_lines($w, 'redis', $w->between(0.3, 3), 'delay ' . int $w->any($w->between(5, 30), $w->between(20, 200)));
+}
+
+# A few answers come too late, and then all is well: what was late must not answer what is asked next.
+sub blip {
+    my ($w) = @_;
+    my @hosts = $w->any([ $w->any_host ], [ $w->hosts ])->@*;
+    $_->line('redis', 'delay 60') for @hosts;
+    sleep $w->between(0.01, 0.05);
+    $_->line('redis') for @hosts;
+    return;
 }
 
 sub bad_redis_line {
@@ -349,10 +393,10 @@ sub spoil_commits {
 }
 
 sub kill_connections {
-    my ($w) = @_;
+    my ($w, $all) = @_;
     my $db = $w->database;
     my @ids = @{ $db->selectcol_arrayref(q(SELECT id FROM information_schema.processlist WHERE user = 'battlepass')) };
-    for my $id (grep { rand 2 < 1 } @ids) {
+    for my $id (grep { $all || rand 2 < 1 } @ids) {
         eval { $db->do("KILL $id") }; # it may have gone by itself
     }
     return;
@@ -373,10 +417,20 @@ sub kill_mariadb {
     return;
 }
 
-# To the hosts it is another server now, as after a failover.
+# To the hosts it is another server now, as after a failover. One steward sees it at once, the other sleeps on while its last word
+# counts; nobody writes until then, for a writer would see it, too.
 sub move_database {
     my ($w) = @_;
+    my @stewards = $w->any_host->processes('steward');
+    $w->driver('writes off');
+    $w->pause(0.05);
+    kill 'STOP', @stewards;
     $w->database->do('SET GLOBAL server_id = ' . (1 + int rand 1_000_000));
+    kill_connections($w, 1);
+    $w->pause($w->between(0.1, 0.25));
+    $w->driver('writes on');
+    $w->pause(0.5);
+    kill 'CONT', @stewards;
     return;
 }
 

@@ -77,6 +77,13 @@ CONF
     return;
 }
 
+# How long it waits for Redis in one round trip (ms); in force likewise.
+sub patience {
+    my ($self, $turn_timeout_ms) = @_;
+    $self->_write('conf.d/60-patience.conf', "cache {\n\tturn_timeout_ms = $turn_timeout_ms\n}\n");
+    return;
+}
+
 sub name { return $_[0]{name} }
 sub run_dir { return "$_[0]{folder}/run" }
 

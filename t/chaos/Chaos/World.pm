@@ -58,7 +58,7 @@ sub _end_of {
     my ($log) = @_;
     open my $in, '<', $log or return '';
     my @lines = <$in>;
-    return join '', @lines > 20 ? @lines[ -20 .. -1 ] : @lines;
+    return join '', @lines > 80 ? @lines[ -80 .. -1 ] : @lines;
 }
 
 # Its own battlepassd has made database, season, keys and tokens, and is not needed any more.
