@@ -19,17 +19,17 @@ our @classes = (
     { name => 'stop-servers', rest => 1.5, actions => [ (\&stop_redis) x 2, \&stop_mariadb ] },
     { name => 'redis-restart', rest => 2.5, before => \&save_redis, actions => [ \&restart_redis_empty, \&restart_redis_old ] },
     { name => 'redis-flush', rest => 0.3, actions => [ (\&flush) x 4, \&flush_storm, \&flush_scripts ], exempt => ['C2'] },
-    { name => 'eviction', rest => 0.1, before => \&make_small, actions => [ \&fill_with_junk, \&evict_hottest ], after => \&make_large, exempt => ['C2'] },
+    { name => 'eviction', rest => 0.1, before => \&make_small, actions => [ \&fill_with_junk, \&evict_hot ], after => \&make_large, exempt => ['C2'] },
     { name => 'failover', rest => 0.5, before => sub { $_[0]->start_spare },
         actions => [ (\&failover) x 2, \&demote_unseen, \&demote_redis, \&move_database ], after => sub { $_[0]->stop_spare } },
     { name => 'late', rest => 0.1, actions => [ \&late_and_flushed, (\&stopped_at_points) x 3 ], after => \&mend_lines, exempt => ['C2'] },
     { name => 'redis-line', rest => 0.6, actions => [ \&slow_redis_line, (\&bad_redis_line) x 3, (\&cut_off_redis) x 2 ], after => \&mend_lines },
-    { name => 'redis-blip', rest => 6, actions => [ \&blip ], after => \&mend_lines },
+    { name => 'redis-blip', rest => 1, actions => [ \&blip, (\&cut_off_for_a_while) x 2 ], after => \&mend_lines },
     { name => 'mariadb-kill', rest => 2, actions => [ \&kill_mariadb ] },
     { name => 'commit', rest => 0.3, actions => [ (\&spoil_commits) x 3, \&kill_connections, \&cut_off_mariadb ], after => \&mend_lines },
     { name => 'hup', rest => 0.3, actions => [ \&hang_up ], after => \&usual_lanes },
     { name => 'slow-lines', rest => 0.2, before => \&make_patient, actions => [ (\&outlast_lease) x 3, \&kill_at_point, \&slow_lines ], after => \&make_impatient },
-    { name => 'slow-eviction', rest => 0.05, before => \&make_patient, actions => [ (\&evict_hottest) x 3, \&slow_lines ], after => \&make_impatient, exempt => ['C2'] },
+    { name => 'slow-eviction', rest => 0.05, before => \&make_patient, actions => [ (\&evict_hot) x 3, \&slow_lines ], after => \&make_impatient, exempt => ['C2'] },
 );
 
 # Where each planted fault of the daemon shows.
@@ -40,7 +40,7 @@ our %mutants = (
     fill_any_fence => [qw(late)],
     no_wait => [qw(redis-line)],
     epoch_at_once => [qw(failover redis-line)],
-    relay_blind => [qw(redis-line)],
+    relay_blind => [qw(redis-blip)],
     breaker_skips_fence => [qw(redis-line)],
     reuse_connection => [qw(redis-blip)],
 );
@@ -193,16 +193,25 @@ sub flush_storm {
     return;
 }
 
-# One key here, one there, of those that everybody asks for (HOTTEST in calls.c).
-sub evict_hottest {
+# Nobody writes for so long: an old value that should not be there stays, for readers to find.
+sub quiet {
+    my ($w, $seconds) = @_;
+    $w->driver('writes off');
+    $w->pause($seconds);
+    $w->driver('writes on');
+    return;
+}
+
+# A few keys here and there, of the tenth of the players that is asked for most.
+sub evict_hot {
     my ($w) = @_;
-    my $script = q(local found = redis.call('KEYS', '*{hot-000[0-5]}*') for i = 1, math.min(2, #found) do redis.call('DEL', found[1 + (ARGV[1] * i) % #found]) end);
-    for (1 .. 200) {
+    my $script = q(local found = redis.call('KEYS', '*{hot-00[0-2]*') for i = 1, math.min(4, #found) do redis.call('DEL', found[1 + (ARGV[1] * i) % #found]) end);
+    for (1 .. 40) {
         last if $w->left <= 0;
         $w->redis('EVAL', $script, 0, int rand 1000);
         sleep rand 0.008;
     }
-    return;
+    return quiet($w, 0.15);
 }
 
 sub flush_scripts {
@@ -328,7 +337,7 @@ sub mend_lines {
 # nothing times out.
 sub slow_lines {
     my ($w) = @_;
-    my ($redis, $mariadb) = ($w->any([ 0, 30 ], [ 30, 0 ], [ 12, 12 ]), $w->any([ 0, 6 ], [ 6, 0 ], [ 3, 3 ], [ 0, 0 ]));
+    my ($redis, $mariadb) = ($w->any([ 0, 20 ], [ 20, 0 ], [ 8, 8 ]), $w->any([ 0, 6 ], [ 6, 0 ], [ 3, 3 ], [ 0, 0 ]));
     for my $host ($w->hosts) {
         $host->line('redis', 'delay ' . shift @$redis);
         $host->line('mariadb', 'delay ' . shift @$mariadb);
@@ -370,6 +379,18 @@ sub blip {
     $_->line('redis', 'delay 60') for @hosts;
     sleep $w->between(0.01, 0.05);
     $_->line('redis') for @hosts;
+    $w->pause($w->between(1, 5));
+    return;
+}
+
+# Long enough for writes that cannot be fenced, and then for the relay to give these players back (5 s).
+sub cut_off_for_a_while {
+    my ($w) = @_;
+    my $host = $w->any_host;
+    $host->line('redis', 'refuse 1');
+    $w->pause($w->between(0.8, 2));
+    $host->line('redis');
+    quiet($w, 6.5);
     return;
 }
 

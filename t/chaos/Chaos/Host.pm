@@ -77,10 +77,10 @@ CONF
     return;
 }
 
-# How long it waits for Redis in one round trip (ms); in force likewise.
+# How long it waits for Redis, to connect and in one round trip (ms); in force likewise.
 sub patience {
-    my ($self, $turn_timeout_ms) = @_;
-    $self->_write('conf.d/60-patience.conf', "cache {\n\tturn_timeout_ms = $turn_timeout_ms\n}\n");
+    my ($self, $ms) = @_;
+    $self->_write('conf.d/60-patience.conf', "cache {\n\tconnect_timeout_ms = $ms\n\tturn_timeout_ms = $ms\n}\n");
     return;
 }
 
