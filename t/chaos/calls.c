@@ -27,7 +27,7 @@ static bool winding_up, writes_stopped;
 static struct retry {
 	size_t write;
 	int64_t due_us;
-} *retries;
+} * retries;
 static size_t retry_count, retry_room;
 
 /* Growing text of a request. */
@@ -239,7 +239,8 @@ judge_read(const struct call *call, size_t i, struct text text, const struct ans
 				 text.ptr);
 	} else {
 		record_read(call->class, call->players[i], call->bounds[i], &state,
-			    call->kind == KIND_LOOKUP ? (struct text){"a lookup", 8} : answer->source, answer->unconfirmed);
+			    call->kind == KIND_LOOKUP ? (struct text){"a lookup", 8} : answer->source,
+			    answer->unconfirmed);
 	}
 }
 
@@ -425,7 +426,8 @@ judge_entry(const struct call *call, size_t i, struct text text, const struct an
 	(void)answer;
 	write_key(call->writes[i], key);
 	if (!whole || !text_is(document.key, key)) {
-		record_violation(CLAIM_UNCLEAN, call->class, "write %zu: %.*s", call->writes[i], (int)text.len, text.ptr);
+		record_violation(CLAIM_UNCLEAN, call->class, "write %zu: %.*s", call->writes[i], (int)text.len,
+				 text.ptr);
 		repeat_later(call->writes[i]);
 	} else if (text_is(document.status, "granted") || text_is(document.status, "replayed")) {
 		judge_grant(call, i, &document, text);
@@ -433,7 +435,8 @@ judge_entry(const struct call *call, size_t i, struct text text, const struct an
 		record_figures(call->class)->unknown++;
 		repeat_later(call->writes[i]);
 	} else {
-		record_violation(CLAIM_UNCLEAN, call->class, "write %zu: %.*s", call->writes[i], (int)text.len, text.ptr);
+		record_violation(CLAIM_UNCLEAN, call->class, "write %zu: %.*s", call->writes[i], (int)text.len,
+				 text.ptr);
 		record_refused(call->class, call->writes[i]);
 	}
 }

@@ -1,7 +1,7 @@
 /*
  * The load of the chaos harness: readers and writers on kept connections, one request at a time on each, in one thread,
- * so that what comes before what is known exactly. What answers are worth stands in calls.c and record.c; this file must
- * never look into them.
+ * so that what comes before what is known exactly. What answers are worth stands in calls.c and record.c; this file
+ * must never look into them.
  *
  * Commands on standard input, a line each:
  *   class NAME                  what is in force from now on
@@ -252,11 +252,8 @@ static const struct {
 	const char *name;
 	void (*run)(char *words);
 } commands[] = {
-	{"class", command_class},
-	{"writes", command_writes},
-	{"figures", command_figures},
-	{"wind-up", command_wind_up},
-	{"judge", command_judge},
+	{"class", command_class},     {"writes", command_writes}, {"figures", command_figures},
+	{"wind-up", command_wind_up}, {"judge", command_judge},
 };
 
 static void
@@ -354,11 +351,16 @@ int
 main(int argc, char **argv)
 {
 	static const struct option long_options[] = {
-		{"season", required_argument, NULL, 's'}, {"token", required_argument, NULL, 't'},
-		{"players", required_argument, NULL, 'n'}, {"seed", required_argument, NULL, 'r'},
-		{"port", required_argument, NULL, 'p'},	  {"class", required_argument, NULL, 'c'},
-		{"reads", required_argument, NULL, '0'},  {"lookups", required_argument, NULL, '1'},
-		{"grants", required_argument, NULL, '2'}, {"batches", required_argument, NULL, '3'},
+		{"season", required_argument, NULL, 's'},
+		{"token", required_argument, NULL, 't'},
+		{"players", required_argument, NULL, 'n'},
+		{"seed", required_argument, NULL, 'r'},
+		{"port", required_argument, NULL, 'p'},
+		{"class", required_argument, NULL, 'c'},
+		{"reads", required_argument, NULL, '0'},
+		{"lookups", required_argument, NULL, '1'},
+		{"grants", required_argument, NULL, '2'},
+		{"batches", required_argument, NULL, '3'},
 		{NULL, 0, NULL, 0},
 	};
 	struct calls_options options = {.season = NULL};

@@ -60,8 +60,8 @@ static const struct {
 	const char *name;
 	void (*take)(struct head *head, struct text value);
 } headers[] = {
-	{"Content-Length", take_length},       {"Content-Type", take_type},        {"Server-Timing", take_source},
-	{"Cache-Status", take_cache_status},   {"Retry-After", take_retry_after},  {"Connection", take_connection},
+	{"Content-Length", take_length},     {"Content-Type", take_type},       {"Server-Timing", take_source},
+	{"Cache-Status", take_cache_status}, {"Retry-After", take_retry_after}, {"Connection", take_connection},
 };
 
 static void

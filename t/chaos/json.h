@@ -17,7 +17,8 @@ struct text {
 
 bool text_is(struct text text, const char *literal);
 
-/* Walks over members or elements: json_open() on "{" or "[", json_next() until it says no; then `failed`, or the end. */
+/* Walks over members or elements: json_open() on "{" or "[", json_next() until it says no; then `failed`, or the end.
+ */
 struct json_walk {
 	const char *at, *end;
 	char close; /* } or ] */

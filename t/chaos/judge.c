@@ -38,7 +38,8 @@ compare_seen(size_t number, uint64_t revision, uint64_t xp)
 
 	if (seen->xp != xp || seen->tier != tier_at(xp))
 		record_violation(CLAIM_WRONG, seen->class,
-				 "player %zu at revision %" PRIu64 ": xp %" PRIu64 ", tier %u; by the ledger %" PRIu64 ", %zu",
+				 "player %zu at revision %" PRIu64 ": xp %" PRIu64 ", tier %u; by the ledger %" PRIu64
+				 ", %zu",
 				 number, revision, seen->xp, seen->tier, xp, tier_at(xp));
 }
 
@@ -60,10 +61,11 @@ compare_write(const char *key, size_t number, uint64_t revision, uint64_t amount
 		record_violation(CLAIM_COUNT_OFF, write->class, "write %zu is another one in the ledger", index);
 	if (write->outcome == OUTCOME_ACKNOWLEDGED && (write->revision != revision || write->xp != xp))
 		record_violation(CLAIM_COUNT_OFF, write->class,
-				 "write %zu was acknowledged at revision %u and stands at %" PRIu64, index, write->revision,
-				 revision);
+				 "write %zu was acknowledged at revision %u and stands at %" PRIu64, index,
+				 write->revision, revision);
 	if (write->outcome == OUTCOME_REFUSED)
-		record_violation(CLAIM_COUNT_OFF, write->class, "write %zu was refused and stands in the ledger", index);
+		record_violation(CLAIM_COUNT_OFF, write->class, "write %zu was refused and stands in the ledger",
+				 index);
 }
 
 static bool
@@ -81,8 +83,8 @@ take_grant(const char *line)
 	struct player *player = &players[number];
 
 	if (revision != player->revision + 1 || xp != player->xp + amount || tier != tier_at(xp))
-		record_violation(CLAIM_COUNT_OFF, 0, "the ledger of player %zu does not add up at revision %" PRIu64, number,
-				 revision);
+		record_violation(CLAIM_COUNT_OFF, 0, "the ledger of player %zu does not add up at revision %" PRIu64,
+				 number, revision);
 	player->revision = (uint32_t)revision;
 	player->xp = xp;
 	compare_seen(number, revision, xp);
@@ -101,9 +103,10 @@ take_row(const char *line)
 	    !player_number(name, strlen(name), &number))
 		return false;
 	if (players[number].revision != revision || players[number].xp != xp)
-		record_violation(CLAIM_COUNT_OFF, 0, "player %zu has revision %" PRIu64 " and xp %" PRIu64
-				 ", by the ledger %u and %" PRIu64, number, revision, xp, players[number].revision,
-				 players[number].xp);
+		record_violation(CLAIM_COUNT_OFF, 0,
+				 "player %zu has revision %" PRIu64 " and xp %" PRIu64
+				 ", by the ledger %u and %" PRIu64,
+				 number, revision, xp, players[number].revision, players[number].xp);
 	return true;
 }
 
@@ -139,8 +142,8 @@ look_for_phantoms(size_t number)
 	for (size_t revision = player->revision + (size_t)1; revision < player->seen_room; revision++)
 		if (player->seen[revision].known)
 			record_violation(CLAIM_WRONG, player->seen[revision].class,
-					 "player %zu was shown at revision %zu; the ledger ends at %u", number, revision,
-					 player->revision);
+					 "player %zu was shown at revision %zu; the ledger ends at %u", number,
+					 revision, player->revision);
 }
 
 bool
@@ -156,7 +159,8 @@ record_judge(const char *ledger, const char *rows, const char *tiers)
 
 		if (found[i] > 1 || (found[i] == 0 && write->outcome == OUTCOME_ACKNOWLEDGED))
 			record_violation(CLAIM_COUNT_OFF, write->class, "write %zu %s stands %u times in the ledger", i,
-					 write->outcome == OUTCOME_ACKNOWLEDGED ? "was acknowledged and" : "", found[i]);
+					 write->outcome == OUTCOME_ACKNOWLEDGED ? "was acknowledged and" : "",
+					 found[i]);
 	}
 	for (size_t i = 0; i < player_count; i++)
 		look_for_phantoms(i);

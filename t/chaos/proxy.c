@@ -1,13 +1,13 @@
 /*
  * A bad line between a host and a server, on Unix sockets: it delays, loses, holds back and cuts what passes, as it is
- * told. What has passed in one direction is delivered late even when the sender has gone since: that is the point of it.
- * It must never change a byte.
+ * told. What has passed in one direction is delivered late even when the sender has gone since: that is the point of
+ * it. It must never change a byte.
  *
  *   proxy LISTEN UPSTREAM SEED
  *
- * Commands on standard input, a line each: "clear", or the name of a trouble (the table below) and its strength; "to PATH":
- * new connections lead there, while those that stand stay; "sever": all that stand are cut. A line may hold several,
- * separated by commas.
+ * Commands on standard input, a line each: "clear", or the name of a trouble (the table below) and its strength; "to
+ * PATH": new connections lead there, while those that stand stay; "sever": all that stand are cut. A line may hold
+ * several, separated by commas.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -26,22 +26,23 @@
 enum { LINKS_MAX = 512, PIECE_SIZE = 65536, EVENTS = 64, PACKET_HEADER = 4 };
 
 enum trouble {
-	DELAY,	       /* a piece may take up to so many ms */
+	DELAY,         /* a piece may take up to so many ms */
 	DROP_REQUESTS, /* per cent of the pieces to the server that vanish */
 	DROP_ANSWERS,  /* per cent of the pieces to the client that vanish */
 	HALF_CLOSE,    /* per cent of the pieces after which no more answers leave; requests go on */
-	CUT,	       /* per cent of the pieces at which the connection is cut */
-	HOLD,	       /* nothing passes until that is over; then all of it does */
-	REFUSE,	       /* every connection is cut, and no new one is taken */
+	CUT,           /* per cent of the pieces at which the connection is cut */
+	HOLD,          /* nothing passes until that is over; then all of it does */
+	REFUSE,        /* every connection is cut, and no new one is taken */
 	COMMIT_LOST,   /* per cent of the COMMITs that do not arrive: cut before */
 	COMMIT_BLIND,  /* per cent of the COMMITs whose answer does not arrive: cut when the server has done it */
-	COMMIT_LATE,   /* per cent of the COMMITs that arrive half a second late, when the client knows of a cut already */
+	COMMIT_LATE,   /* per cent of the COMMITs that arrive half a second late, when the client knows of a cut already
+			*/
 	TROUBLES
 };
 
 static const char *const names[TROUBLES] = {
-	"delay", "drop_requests", "drop_answers", "half_close", "cut",
-	"hold",	 "refuse",	  "commit_lost",  "commit_blind", "commit_late",
+	"delay", "drop_requests", "drop_answers", "half_close",   "cut",
+	"hold",  "refuse",        "commit_lost",  "commit_blind", "commit_late",
 };
 
 /* Bytes on their way in one direction. */
@@ -55,9 +56,9 @@ struct piece {
 enum side { CLIENT, SERVER };
 
 struct end {
-	int fd; /* -1: closed */
-	bool ended; /* nothing more comes from here */
-	bool blind; /* what would go there is thrown away */
+	int fd;                     /* -1: closed */
+	bool ended;                 /* nothing more comes from here */
+	bool blind;                 /* what would go there is thrown away */
 	struct piece *first, *last; /* on the way from here to the other side */
 };
 
@@ -198,7 +199,8 @@ queue(struct link *link, enum side from, const char *data, size_t size, int64_t 
 static bool
 is_commit(const char *data, size_t size)
 {
-	return size == PACKET_HEADER + 7 && data[PACKET_HEADER] == 3 && strncasecmp(data + PACKET_HEADER + 1, "COMMIT", 6) == 0;
+	return size == PACKET_HEADER + 7 && data[PACKET_HEADER] == 3 &&
+	       strncasecmp(data + PACKET_HEADER + 1, "COMMIT", 6) == 0;
 }
 
 /* False: the piece goes its way as any other. */
@@ -294,7 +296,8 @@ hear(struct link *link, enum side from)
 static bool
 is_over(const struct link *link)
 {
-	return link->ends[CLIENT].ended && link->ends[SERVER].ended && !link->ends[CLIENT].first && !link->ends[SERVER].first;
+	return link->ends[CLIENT].ended && link->ends[SERVER].ended && !link->ends[CLIENT].first &&
+	       !link->ends[SERVER].first;
 }
 
 /* Delivers what has become due; ms until there may be more, -1: nothing waits. */

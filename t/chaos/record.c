@@ -93,12 +93,14 @@ note_seen(size_t class, size_t number, const struct state *state)
 	struct seen *seen = &player->seen[state->revision];
 
 	if (!seen->known)
-		*seen = (struct seen){.known = true, .class = (uint8_t)class, .xp = state->xp, .tier = (uint16_t)state->tier};
+		*seen = (struct seen){
+			.known = true, .class = (uint8_t) class, .xp = state->xp, .tier = (uint16_t)state->tier};
 	if (!seen->hash)
 		seen->hash = state->hash;
 	if (seen->xp != state->xp || seen->tier != state->tier || (state->hash && seen->hash != state->hash))
-		record_violation(CLAIM_WRONG, class, "player %zu at revision %llu: xp %llu and xp %llu, tier %u and tier %llu%s",
-				 number, (unsigned long long)state->revision, (unsigned long long)seen->xp,
+		record_violation(CLAIM_WRONG, class,
+				 "player %zu at revision %llu: xp %llu and xp %llu, tier %u and tier %llu%s", number,
+				 (unsigned long long)state->revision, (unsigned long long)seen->xp,
 				 (unsigned long long)state->xp, seen->tier, (unsigned long long)state->tier,
 				 seen->xp == state->xp ? ", or another document" : "");
 }
@@ -129,11 +131,12 @@ record_read(size_t class, size_t player, struct bound bound, const struct state 
 	}
 	figures->reads++;
 	if (state->revision < bound.acknowledged)
-		record_violation(CLAIM_STALE, class, "player %zu: revision %llu from %.*s, when %u was acknowledged", player,
-				 (unsigned long long)state->revision, (int)source.len, source.ptr, bound.acknowledged);
+		record_violation(CLAIM_STALE, class, "player %zu: revision %llu from %.*s, when %u was acknowledged",
+				 player, (unsigned long long)state->revision, (int)source.len, source.ptr,
+				 bound.acknowledged);
 	if (state->revision < bound.read)
-		record_violation(CLAIM_BACK, class, "player %zu: revision %llu from %.*s, when %u had been read", player,
-				 (unsigned long long)state->revision, (int)source.len, source.ptr, bound.read);
+		record_violation(CLAIM_BACK, class, "player %zu: revision %llu from %.*s, when %u had been read",
+				 player, (unsigned long long)state->revision, (int)source.len, source.ptr, bound.read);
 	raise(&players[player].bound.read, state->revision);
 }
 
@@ -144,7 +147,8 @@ record_new_write(size_t player, unsigned amount, size_t class)
 {
 	if (write_count >= write_room)
 		writes = grow(writes, &write_room, write_count, sizeof(struct write));
-	writes[write_count] = (struct write){.player = (uint16_t)player, .amount = (uint16_t)amount, .class = (uint8_t)class};
+	writes[write_count] =
+		(struct write){.player = (uint16_t)player, .amount = (uint16_t)amount, .class = (uint8_t) class};
 	pending++;
 	return write_count++;
 }
@@ -251,7 +255,8 @@ record_print(void)
 		for (size_t claim = 0; claim < CLAIMS; claim++)
 			c[claim] = f->claims[claim];
 		printf("class %s reads=%llu cache=%llu store=%llu lookup=%llu unconfirmed=%llu unavailable=%llu "
-		       "acknowledged=%llu unknown=%llu refused=%llu slowest_ms=%.0f C1=%llu C2=%llu C3=%llu C4=%llu C5=%llu\n",
+		       "acknowledged=%llu unknown=%llu refused=%llu slowest_ms=%.0f C1=%llu C2=%llu C3=%llu C4=%llu "
+		       "C5=%llu\n",
 		       classes[i].name, (unsigned long long)f->reads, (unsigned long long)f->from_cache,
 		       (unsigned long long)f->from_store, (unsigned long long)f->looked_up,
 		       (unsigned long long)f->unconfirmed, (unsigned long long)f->unavailable,

@@ -27,8 +27,8 @@ enum claim { CLAIM_STALE, CLAIM_BACK, CLAIM_WRONG, CLAIM_COUNT_OFF, CLAIM_UNCLEA
 struct figures {
 	uint64_t reads; /* checked: those below but for the unconfirmed */
 	uint64_t from_cache, from_store, looked_up;
-	uint64_t unconfirmed; /* outside of C1 and C2 */
-	uint64_t unavailable; /* reads answered by a clean 503 */
+	uint64_t unconfirmed;                    /* outside of C1 and C2 */
+	uint64_t unavailable;                    /* reads answered by a clean 503 */
 	uint64_t acknowledged, unknown, refused; /* answers to writes */
 	uint64_t claims[CLAIMS];
 	double slowest_write_ms; /* of those acknowledged */

@@ -24,7 +24,8 @@ our @classes = (
         actions => [ (\&failover) x 2, \&demote_unseen, \&demote_redis, \&move_database ], after => sub { $_[0]->stop_spare } },
     { name => 'late', rest => 0.1, actions => [ \&late_and_flushed, (\&stopped_at_points) x 3 ], after => \&mend_lines, exempt => ['C2'] },
     { name => 'redis-line', rest => 0.6, actions => [ \&slow_redis_line, (\&bad_redis_line) x 3, (\&cut_off_redis) x 2 ], after => \&mend_lines },
-    { name => 'redis-blip', rest => 1, actions => [ \&blip, (\&cut_off_for_a_while) x 2 ], after => \&mend_lines },
+    { name => 'redis-blip', rest => 1, actions => [ \&blip ], after => \&mend_lines },
+    { name => 'redis-cut', rest => 1, actions => [ \&cut_off_for_a_while ], after => \&mend_lines },
     { name => 'mariadb-kill', rest => 2, actions => [ \&kill_mariadb ] },
     { name => 'commit', rest => 0.3, actions => [ (\&spoil_commits) x 3, \&kill_connections, \&cut_off_mariadb ], after => \&mend_lines },
     { name => 'hup', rest => 0.3, actions => [ \&hang_up ], after => \&usual_lanes },
@@ -40,7 +41,7 @@ our %mutants = (
     fill_any_fence => [qw(late)],
     no_wait => [qw(redis-line)],
     epoch_at_once => [qw(failover redis-line)],
-    relay_blind => [qw(redis-blip)],
+    relay_blind => [qw(redis-cut)],
     breaker_skips_fence => [qw(redis-line)],
     reuse_connection => [qw(redis-blip)],
 );
