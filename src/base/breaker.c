@@ -40,7 +40,7 @@ enter(struct breaker *breaker, enum breaker_state from, enum breaker_state to, i
 }
 
 static void
-count(struct breaker *breaker, bool good, int64_t now_ms)
+count(struct breaker *breaker, enum breaker_outcome outcome, int64_t now_ms)
 {
 	if (now_ms - LOAD(breaker->window_since_ms) >= BREAKER_WINDOW_MS) {
 		STORE(breaker->window_since_ms, now_ms);
@@ -48,12 +48,13 @@ count(struct breaker *breaker, bool good, int64_t now_ms)
 		STORE(breaker->window_failures, 0);
 	}
 	STORE(breaker->window_calls, LOAD(breaker->window_calls) + 1);
-	if (good) {
+	if (outcome == BREAKER_GOOD) {
 		if (LOAD(breaker->failed_in_a_row))
 			STORE(breaker->failed_in_a_row, 0);
 		return;
 	}
-	STORE(breaker->failed_in_a_row, LOAD(breaker->failed_in_a_row) + 1);
+	STORE(breaker->failed_in_a_row,
+	      LOAD(breaker->failed_in_a_row) + (outcome == BREAKER_TIMED_OUT ? BREAKER_TIMEOUT_FAILURES : 1));
 	STORE(breaker->window_failures, LOAD(breaker->window_failures) + 1);
 }
 
@@ -76,12 +77,12 @@ open_up(struct breaker *breaker, enum breaker_state from, int64_t wait_ms, int64
 }
 
 void
-breaker_note(struct breaker *breaker, bool good, int64_t now_ms)
+breaker_note(struct breaker *breaker, enum breaker_outcome outcome, int64_t now_ms)
 {
 	if (LOAD(breaker->state) != BREAKER_CLOSED)
 		return; /* a call that began before it opened */
-	count(breaker, good, now_ms);
-	if (!good && too_many(breaker))
+	count(breaker, outcome, now_ms);
+	if (outcome != BREAKER_GOOD && too_many(breaker))
 		open_up(breaker, BREAKER_CLOSED, BREAKER_PROBE_FIRST_MS, now_ms);
 }
 
@@ -107,7 +108,7 @@ breaker_probed(struct breaker *breaker, bool good, int64_t now_ms)
 {
 	switch ((enum breaker_state)LOAD(breaker->state)) {
 	case BREAKER_CLOSED:
-		breaker_note(breaker, good, now_ms);
+		breaker_note(breaker, good ? BREAKER_GOOD : BREAKER_FAILED, now_ms);
 		return;
 	case BREAKER_OPEN:
 		if (!good) {

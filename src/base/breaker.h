@@ -15,12 +15,15 @@
 
 enum {
 	BREAKER_FAILURES_IN_A_ROW = 5,
+	BREAKER_TIMEOUT_FAILURES = 3, /* what a time-out counts as: each is a request that has waited in vain */
 	BREAKER_WINDOW_MS = 1000,
 	BREAKER_WINDOW_CALLS = 20, /* of so many and more in a window half must fail */
 	BREAKER_PROBE_FIRST_MS = 500,
 	BREAKER_PROBE_MOST_MS = 2000,
 	BREAKER_PROBES_TO_CLOSE = 2,
 };
+
+enum breaker_outcome { BREAKER_GOOD, BREAKER_FAILED, BREAKER_TIMED_OUT };
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN, BREAKER_STATE_COUNT };
 
@@ -44,7 +47,7 @@ struct breaker {
 const char *breaker_state_name(enum breaker_state state);
 /* May be called by anybody at any time. */
 bool breaker_allows(const struct breaker *breaker);
-void breaker_note(struct breaker *breaker, bool good, int64_t now_ms);
+void breaker_note(struct breaker *breaker, enum breaker_outcome outcome, int64_t now_ms);
 
 /* The prober's: is a probe due (always, while it is closed)? What came of it. */
 bool breaker_probe_due(const struct breaker *breaker, int64_t now_ms);

@@ -1,6 +1,8 @@
 /* One connection to Redis: see redis.h. The only file that includes hiredis.h. */
 #include "cache/redis.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/time.h>
 
@@ -11,7 +13,7 @@
 #include "base/metrics.h"
 #include "base/mutant.h"
 
-enum { SHA1_HEX_SIZE = 41 };
+enum { SHA1_HEX_SIZE = 41, LOOK_UP_MS = 5 };
 
 struct redis {
 	const struct conf *conf;
@@ -22,6 +24,7 @@ struct redis {
 	char scripts[SCRIPT_COUNT][SHA1_HEX_SIZE];
 	int64_t retry_at_boot_ms;
 	int64_t answer_by_boot_ms; /* of this round trip */
+	bool silent;               /* the last failure was a time-out */
 	bool reported;             /* the present outage is in the log already */
 };
 
@@ -59,10 +62,22 @@ redis_disconnect(struct redis *redis)
 }
 
 static void
-note(struct redis *redis, bool good)
+note(struct redis *redis, enum breaker_outcome outcome)
 {
 	if (redis->breaker)
-		breaker_note(redis->breaker, good, clock_boot_ms());
+		breaker_note(redis->breaker, outcome, clock_boot_ms());
+}
+
+/* Who was waited for in vain is not asked again at once, whoever wants it: the next request would wait, too. */
+static void
+note_failure(struct redis *redis)
+{
+	int64_t now_ms = clock_boot_ms();
+
+	redis->silent = now_ms >= redis->answer_by_boot_ms;
+	if (redis->silent)
+		redis->retry_at_boot_ms = now_ms + REDIS_RETRY_MS;
+	note(redis, redis->silent ? BREAKER_TIMED_OUT : BREAKER_FAILED);
 }
 
 /* After an error or a time-out: a late reply would answer the next question. */
@@ -74,7 +89,7 @@ redis_give_up(struct redis *redis)
 		return;
 	}
 	if (redis->context)
-		note(redis, false);
+		note_failure(redis);
 	redis_disconnect(redis);
 }
 
@@ -87,13 +102,14 @@ redis_begin(struct redis *redis)
 void
 redis_end(struct redis *redis)
 {
-	note(redis, true);
+	note(redis, BREAKER_GOOD);
 }
 
 void
 redis_retry_now(struct redis *redis)
 {
-	redis->retry_at_boot_ms = 0;
+	if (!redis->silent)
+		redis->retry_at_boot_ms = 0;
 }
 
 uint64_t
@@ -136,9 +152,30 @@ send_all(redisContext *context)
 }
 
 /*
- * The next reply, or NULL; the caller frees it. A single read waits turn_timeout_ms at most; all of them together must
- * not wait much longer, or who sends a byte now and then holds us for ever.
+ * Is there something to read, in time? All replies of a round trip together are waited for, or who sends a byte now and
+ * then holds us for ever; and nobody waits on once others have found that it is in vain.
  */
+static bool
+wait_readable(struct redis *redis)
+{
+	struct pollfd watched = {.fd = redis->context->fd, .events = POLLIN};
+
+	for (;;) {
+		int64_t left_ms = redis->answer_by_boot_ms - clock_boot_ms();
+
+		if (left_ms <= 0 || (redis->breaker && !breaker_allows(redis->breaker)))
+			return false;
+
+		int ready = poll(&watched, 1, left_ms < LOOK_UP_MS ? (int)left_ms : LOOK_UP_MS);
+
+		if (ready > 0)
+			return true;
+		if (ready < 0 && errno != EINTR)
+			return false;
+	}
+}
+
+/* The next reply, or NULL; the caller frees it. */
 static redisReply *
 next_reply(struct redis *redis)
 {
@@ -150,7 +187,7 @@ next_reply(struct redis *redis)
 	if (!send_all(context))
 		return NULL;
 	while (!reply) {
-		if (clock_boot_ms() > redis->answer_by_boot_ms || redisBufferRead(context) != REDIS_OK ||
+		if (!wait_readable(redis) || redisBufferRead(context) != REDIS_OK ||
 		    redisGetReplyFromReader(context, &reply) != REDIS_OK)
 			return NULL;
 	}
@@ -260,6 +297,15 @@ greet(struct redis *redis)
 	return receive_greeting(redis);
 }
 
+static const char *
+what_failed(const struct redis *redis)
+{
+	if (redis->context->err)
+		return redis->context->errstr;
+	return clock_boot_ms() >= redis->answer_by_boot_ms ? "no answer in time"
+							   : "unexpected greeting (not a master?)";
+}
+
 static void
 report(struct redis *redis, bool connected)
 {
@@ -269,9 +315,7 @@ report(struct redis *redis, bool connected)
 	if (connected)
 		log_info("redis: connected again: %s", redis->id);
 	else
-		log_warning("redis: cannot be used: %s", redis->context && redis->context->err
-								 ? redis->context->errstr
-								 : "unexpected greeting (not a master?)");
+		log_warning("redis: cannot be used: %s", what_failed(redis));
 }
 
 enum err
@@ -281,6 +325,7 @@ redis_connect(struct redis *redis)
 		return ERR_OK;
 	if (clock_boot_ms() < redis->retry_at_boot_ms)
 		return ERR_CACHE_UNAVAILABLE;
+	redis->answer_by_boot_ms = clock_boot_ms() + redis->conf->cache.connect_timeout_ms;
 	redis->context = open_context(redis->conf);
 	if (!redis->context)
 		abort();
@@ -293,7 +338,7 @@ redis_connect(struct redis *redis)
 		redis->connections++;
 		return ERR_OK;
 	}
-	note(redis, false);
+	note_failure(redis);
 	redis_disconnect(redis);
 	redis->retry_at_boot_ms = clock_boot_ms() + REDIS_RETRY_MS;
 	return ERR_CACHE_UNAVAILABLE;

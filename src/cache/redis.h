@@ -1,7 +1,7 @@
 /*
  * One connection to Redis: connect, pipeline, read replies. The only file that knows hiredis is redis.c. A connection
  * that had an error or a timeout is closed and never used again, because a late reply would answer the next question
- * with another player's data. After a failed connect the next try waits REDIS_RETRY_MS.
+ * with another player's data. After a failed connect, and after a time-out, the next try waits REDIS_RETRY_MS.
  */
 #ifndef BP_CACHE_REDIS_H
 #define BP_CACHE_REDIS_H
@@ -38,7 +38,7 @@ void redis_free(struct redis *redis);
 
 /* Connects if it is not, unless the last failure is younger than REDIS_RETRY_MS. ERR_CACHE_UNAVAILABLE. */
 enum err redis_connect(struct redis *redis);
-/* Forgets the waiting time of redis_connect: the next try is made at once. */
+/* Forgets the waiting time of redis_connect: the next try is made at once, unless the last one ended in a time-out. */
 void redis_retry_now(struct redis *redis);
 void redis_disconnect(struct redis *redis);
 /* The same after an answer that it should not have given. */

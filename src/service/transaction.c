@@ -30,11 +30,17 @@ enum {
 	RETRIES_JITTER_MS = 10,
 };
 
+/* How writes go on when a wait is over. */
+struct pause {
+	struct lease_wait wait;
+	struct attempt *committed; /* what came of them is told; NULL: they are run again */
+};
+
 struct put_off {
 	struct put_off *next;
 	struct write **writes; /* sorted */
 	size_t count;
-	struct lease_wait wait;
+	struct pause pause;
 };
 
 static int
@@ -181,7 +187,7 @@ fence_and_commit(struct attempt *attempt)
  * Redis of the gate: whoever still trusts that epoch sees it, and a later one began after the commit.
  */
 static enum err
-confirm(struct attempt *attempt)
+confirm(struct attempt *attempt, struct lease_wait *wait)
 {
 	const struct cache_port *cache = attempt->turn->service->rooms.cache;
 
@@ -189,11 +195,7 @@ confirm(struct attempt *attempt)
 		return ERR_OK;
 	if (cache->confirm(cache->self, &attempt->gate, attempt->writes, attempt->target_count) == ERR_OK)
 		return ERR_OK;
-
-	struct lease_wait wait = {0};
-	enum err err = lease_wait_begin(attempt->turn, &attempt->gate, attempt->writes, attempt->target_count, &wait);
-
-	return lease_wait_end(attempt->turn, &wait, err);
+	return lease_wait_begin(attempt->turn, &attempt->gate, attempt->writes, attempt->target_count, wait);
 }
 
 /* Everything inside the transaction, up to what is to be written. The transaction is rolled back on failure. */
@@ -268,10 +270,11 @@ publish(const struct attempt *attempt)
 
 /*
  * One try of one transaction; *attempt stays for who has to recover. ERR_CACHE_OFF_PENDING: old leases may be alive,
- * wait; ERR_CACHE_UNAVAILABLE: Redis cannot be fenced.
+ * wait, and then begin again, or where *pause says that it is committed, publish it; ERR_CACHE_UNAVAILABLE: Redis
+ * cannot be fenced.
  */
 static enum err
-attempt_once(struct attempt *attempt)
+attempt_once(struct attempt *attempt, struct pause *pause)
 {
 	const struct store_port *store = attempt->turn->service->rooms.store;
 	enum err err = store->begin(store->self, &attempt->gate);
@@ -290,17 +293,17 @@ attempt_once(struct attempt *attempt)
 	if (err != ERR_OK)
 		return err;
 	crash_point("committed");
-	err = confirm(attempt);
-	if (err != ERR_OK)
-		return err;
-	crash_point("confirmed");
-	publish(attempt);
-	return ERR_OK;
+	err = confirm(attempt, &pause->wait);
+	if (err == ERR_OK || err == ERR_CACHE_OFF_PENDING)
+		pause->committed = attempt;
+	if (err == ERR_OK)
+		crash_point("confirmed");
+	return err;
 }
 
-/* What to do about a failed try; ERR_OK: try again; ERR_CACHE_OFF_PENDING: when that wait is over. */
+/* What to do about a failed try; ERR_OK: go on; ERR_CACHE_OFF_PENDING: when that wait is over. */
 static enum err
-recover(const struct attempt *attempt, enum err err, struct lease_wait *wait)
+recover(const struct attempt *attempt, enum err err, struct pause *pause)
 {
 	struct turn *turn = attempt->turn;
 
@@ -314,9 +317,9 @@ recover(const struct attempt *attempt, enum err err, struct lease_wait *wait)
 		return ERR_OK;
 	case ERR_CACHE_UNAVAILABLE:
 		return lease_wait_begin(turn, &attempt->gate, attempt->writes,
-					attempt->writes ? attempt->target_count : 0, wait);
+					attempt->writes ? attempt->target_count : 0, &pause->wait);
 	case ERR_CACHE_OFF_PENDING:
-		return lease_wait_look(turn, wait);
+		return pause->committed ? err : lease_wait_look(turn, &pause->wait);
 	default:
 		return err;
 	}
@@ -327,27 +330,30 @@ recover(const struct attempt *attempt, enum err err, struct lease_wait *wait)
  * that puts off: again when the wait is over.
  */
 static enum err
-transact(struct turn *turn, struct write *const writes[], size_t count, int tries, struct lease_wait *wait)
+transact(struct turn *turn, struct write *const writes[], size_t count, int tries, struct pause *pause)
 {
 	int64_t give_up_at_ms = clock_boot_ms() + PATIENCE_MS;
 	bool looks_up = false;
 
 	while (tries-- > 0 && clock_boot_ms() < give_up_at_ms) {
-		struct attempt attempt;
-		enum err err = attempt_init(&attempt, turn, writes, count);
+		struct attempt *attempt = ARENA_NEW(turn->arena, struct attempt);
+		enum err err = attempt_init(attempt, turn, writes, count);
 
-		attempt.looks_up |= looks_up;
+		*pause = (struct pause){.committed = NULL};
+		attempt->looks_up |= looks_up;
 		if (err == ERR_OK)
-			err = attempt_once(&attempt);
-		if (err == ERR_OK)
-			return ERR_OK;
+			err = attempt_once(attempt, pause);
 		looks_up |= err == ERR_STORE_DUPLICATE || err == ERR_STORE_UNKNOWN;
-		*wait = (struct lease_wait){0};
-		err = recover(&attempt, err, wait);
+		if (err != ERR_OK)
+			err = recover(attempt, err, pause);
 		if (!turn->puts_off)
-			err = lease_wait_end(turn, wait, err);
+			err = lease_wait_end(turn, &pause->wait, err);
 		if (err != ERR_OK)
 			return err;
+		if (pause->committed) {
+			publish(attempt);
+			return ERR_OK;
+		}
 	}
 	log_warning("a transaction of %zu writes was given up", count);
 	return ERR_STORE_RETRY;
@@ -368,14 +374,14 @@ finish(struct write *const writes[], size_t count, enum err err)
  * this process: as long as he has to wait, the others have to.
  */
 static void
-put_off(struct turn *turn, struct write *const writes[], size_t count, const struct lease_wait *wait)
+put_off(struct turn *turn, struct write *const writes[], size_t count, const struct pause *pause)
 {
 	struct put_off *later = ARENA_NEW(turn->arena, struct put_off);
 	int64_t now_ms = clock_boot_ms();
 
 	later->writes = ARENA_ARRAY(turn->arena, count, struct write *);
 	later->count = count;
-	later->wait = *wait;
+	later->pause = *pause;
 	for (size_t i = 0; i < count; i++) {
 		later->writes[i] = writes[i];
 		writes[i]->put_off = true;
@@ -385,28 +391,36 @@ put_off(struct turn *turn, struct write *const writes[], size_t count, const str
 	later->next = turn->put_offs;
 	turn->put_offs = later;
 	if (turn->service->leases_due_boot_ms <= now_ms)
-		turn->service->leases_due_boot_ms = now_ms + LEASE_WAIT_POLL_MS;
+		turn->service->leases_due_boot_ms = lease_wait_due_boot_ms(&pause->wait);
 }
 
 /* A transaction that cannot succeed as a whole is taken apart: only the guilty fail. */
 static void
 transact_or_split(struct turn *turn, struct write *const writes[], size_t count)
 {
-	struct lease_wait wait;
-	enum err err = transact(turn, writes, count, TRIES_TOGETHER, &wait);
+	struct pause pause;
+	enum err err = transact(turn, writes, count, TRIES_TOGETHER, &pause);
 	bool split = count > 1 && (err == ERR_INTERNAL || err == ERR_STORE_RETRY);
 
 	if (err == ERR_CACHE_OFF_PENDING)
-		put_off(turn, writes, count, &wait);
+		put_off(turn, writes, count, &pause);
 	else if (!split)
 		finish(writes, count, err);
 	for (size_t i = 0; split && i < count; i++) {
-		err = transact(turn, &writes[i], 1, TRIES_ALONE, &wait);
+		err = transact(turn, &writes[i], 1, TRIES_ALONE, &pause);
 		if (err == ERR_CACHE_OFF_PENDING)
-			put_off(turn, &writes[i], 1, &wait);
+			put_off(turn, &writes[i], 1, &pause);
 		else
 			finish(&writes[i], 1, err);
 	}
+}
+
+/* Old leases have ended: what was committed then may be told. */
+static void
+complete(const struct put_off *later)
+{
+	publish(later->pause.committed);
+	finish(later->writes, later->count, ERR_OK);
 }
 
 static bool
@@ -423,15 +437,17 @@ writes_continue(struct turn *turn)
 	turn->put_offs = NULL;
 	for (struct put_off *next; later; later = next) {
 		bool due = turn->service->leases_due_boot_ms <= clock_boot_ms();
-		enum err err = due ? lease_wait_look(turn, &later->wait) : ERR_CACHE_OFF_PENDING;
+		enum err err = due ? lease_wait_look(turn, &later->pause.wait) : ERR_CACHE_OFF_PENDING;
 
 		next = later->next;
 		if (!has_patience(later))
 			finish(later->writes, later->count, ERR_STORE_RETRY);
 		else if (err == ERR_CACHE_OFF_PENDING)
-			put_off(turn, later->writes, later->count, &later->wait);
+			put_off(turn, later->writes, later->count, &later->pause);
 		else if (err == ERR_STORE_UNAVAILABLE)
 			finish(later->writes, later->count, err);
+		else if (err == ERR_OK && later->pause.committed)
+			complete(later);
 		else /* what failed in the wait is nobody's fault yet */
 			transact_or_split(turn, later->writes, later->count);
 	}

@@ -179,11 +179,25 @@ lease_wait_look(struct turn *turn, struct lease_wait *wait)
 	return wait->count ? look_at_rows(turn, wait) : look_at_gate(turn, wait);
 }
 
+int64_t
+lease_wait_due_boot_ms(const struct lease_wait *wait)
+{
+	int64_t now_ms = clock_boot_ms();
+	int64_t since_ms = wait->count ? wait->watched[0].since_ms : wait->since_ms;
+
+	for (size_t i = 1; i < wait->count; i++)
+		if (wait->watched[i].since_ms > since_ms)
+			since_ms = wait->watched[i].since_ms;
+	if (since_ms + LEASE_DEAD_MS > now_ms && since_ms + LEASE_DEAD_MS < now_ms + LEASE_WAIT_POLL_MS)
+		return since_ms + LEASE_DEAD_MS;
+	return now_ms + LEASE_WAIT_POLL_MS;
+}
+
 enum err
 lease_wait_end(struct turn *turn, struct lease_wait *wait, enum err err)
 {
 	while (err == ERR_CACHE_OFF_PENDING) {
-		clock_sleep_ms(LEASE_WAIT_POLL_MS);
+		clock_sleep_ms(lease_wait_due_boot_ms(wait) - clock_boot_ms());
 		err = lease_wait_look(turn, wait);
 	}
 	return err;

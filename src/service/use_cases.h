@@ -56,6 +56,8 @@ enum err lease_wait_begin(struct turn *turn, const struct write_gate *gate, stru
 			  size_t count, struct lease_wait *wait);
 /* Looks whether it is over: the same results. The more often, the sooner is known that others have waited. */
 enum err lease_wait_look(struct turn *turn, struct lease_wait *wait);
+/* When to look next: at LEASE_WAIT_POLL_MS, or when its own time has passed, whichever is earlier. */
+int64_t lease_wait_due_boot_ms(const struct lease_wait *wait);
 /* Waits as long as err is ERR_CACHE_OFF_PENDING. */
 enum err lease_wait_end(struct turn *turn, struct lease_wait *wait, enum err err);
 

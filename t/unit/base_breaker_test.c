@@ -6,17 +6,17 @@
 static struct breaker breaker;
 
 static void
-notes(unsigned count, bool good, int64_t now_ms)
+notes(unsigned count, enum breaker_outcome outcome, int64_t now_ms)
 {
 	for (unsigned i = 0; i < count; i++)
-		breaker_note(&breaker, good, now_ms);
+		breaker_note(&breaker, outcome, now_ms);
 }
 
 static void
 open_it(int64_t now_ms)
 {
 	breaker = (struct breaker){.state = BREAKER_CLOSED};
-	notes(BREAKER_FAILURES_IN_A_ROW, false, now_ms);
+	notes(BREAKER_FAILURES_IN_A_ROW, BREAKER_FAILED, now_ms);
 	CU_ASSERT_FALSE(breaker_allows(&breaker));
 }
 
@@ -25,14 +25,27 @@ test_failures_in_a_row(void)
 {
 	breaker = (struct breaker){.state = BREAKER_CLOSED};
 	CU_ASSERT_TRUE(breaker_allows(&breaker));
-	notes(BREAKER_FAILURES_IN_A_ROW - 1, false, 5000);
+	notes(BREAKER_FAILURES_IN_A_ROW - 1, BREAKER_FAILED, 5000);
 	CU_ASSERT_TRUE(breaker_allows(&breaker));
-	breaker_note(&breaker, true, 5000);
-	notes(BREAKER_FAILURES_IN_A_ROW - 1, false, 5000);
+	breaker_note(&breaker, BREAKER_GOOD, 5000);
+	notes(BREAKER_FAILURES_IN_A_ROW - 1, BREAKER_FAILED, 5000);
 	CU_ASSERT_TRUE(breaker_allows(&breaker));
-	breaker_note(&breaker, false, 5000);
+	breaker_note(&breaker, BREAKER_FAILED, 5000);
 	CU_ASSERT_FALSE(breaker_allows(&breaker));
 	CU_ASSERT_EQUAL(breaker.entered[BREAKER_OPEN], 1);
+}
+
+/* Two requests that have waited in vain are enough, wherever they were; a good answer between them says otherwise. */
+static void
+test_time_outs(void)
+{
+	breaker = (struct breaker){.state = BREAKER_CLOSED};
+	breaker_note(&breaker, BREAKER_TIMED_OUT, 5000);
+	breaker_note(&breaker, BREAKER_GOOD, 5000);
+	breaker_note(&breaker, BREAKER_TIMED_OUT, 5000);
+	CU_ASSERT_TRUE(breaker_allows(&breaker));
+	breaker_note(&breaker, BREAKER_TIMED_OUT, 5000);
+	CU_ASSERT_FALSE(breaker_allows(&breaker));
 }
 
 /* Half of many in a second, though never many in a row. */
@@ -41,12 +54,12 @@ test_share_of_a_window(void)
 {
 	breaker = (struct breaker){.state = BREAKER_CLOSED};
 	for (unsigned i = 0; i < BREAKER_WINDOW_CALLS / 2 - 1; i++) {
-		breaker_note(&breaker, true, 5000);
-		breaker_note(&breaker, false, 5000);
+		breaker_note(&breaker, BREAKER_GOOD, 5000);
+		breaker_note(&breaker, BREAKER_FAILED, 5000);
 	}
 	CU_ASSERT_TRUE(breaker_allows(&breaker));
-	breaker_note(&breaker, true, 5999);
-	breaker_note(&breaker, false, 5999);
+	breaker_note(&breaker, BREAKER_GOOD, 5999);
+	breaker_note(&breaker, BREAKER_FAILED, 5999);
 	CU_ASSERT_FALSE(breaker_allows(&breaker));
 }
 
@@ -56,8 +69,8 @@ test_windows_are_apart(void)
 	breaker = (struct breaker){.state = BREAKER_CLOSED};
 	for (int64_t now_ms = 5000; now_ms < 60000; now_ms += BREAKER_WINDOW_MS) {
 		for (unsigned i = 0; i < BREAKER_WINDOW_CALLS / 2 - 1; i++) {
-			breaker_note(&breaker, true, now_ms);
-			breaker_note(&breaker, false, now_ms);
+			breaker_note(&breaker, BREAKER_GOOD, now_ms);
+			breaker_note(&breaker, BREAKER_FAILED, now_ms);
 		}
 	}
 	CU_ASSERT_TRUE(breaker_allows(&breaker));
@@ -68,7 +81,7 @@ test_a_few_failures_among_many(void)
 {
 	breaker = (struct breaker){.state = BREAKER_CLOSED};
 	for (unsigned i = 0; i < 1000; i++)
-		breaker_note(&breaker, i % 3 != 0, 5000);
+		breaker_note(&breaker, i % 3 ? BREAKER_GOOD : BREAKER_FAILED, 5000);
 	CU_ASSERT_TRUE(breaker_allows(&breaker));
 }
 
@@ -151,6 +164,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{"failures in a row open it", test_failures_in_a_row},
+		{"two time-outs in a row open it", test_time_outs},
 		{"half of many in a second open it", test_share_of_a_window},
 		{"windows are apart", test_windows_are_apart},
 		{"a few failures among many do not", test_a_few_failures_among_many},

@@ -642,6 +642,34 @@ test_put_off(void)
 	close_fake();
 }
 
+/* The same after COMMIT: it is not made again, and its result is the first one's. */
+static void
+test_acknowledgement_put_off(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.store.others_reach_until_boot_ms = INT64_MAX;
+	fake.cache.confirms_fail = true;
+	fake_service_begin(&fake);
+	fake.turn.puts_off = true;
+	const struct grant_command *grant = fake_service_grant(&fake, "p", "s1", "k", 10);
+	int64_t before_ms = clock_boot_ms();
+
+	turn_run(&fake.turn);
+	CU_ASSERT(grant->write.put_off && clock_boot_ms() == before_ms);
+	expect_player("p", "s1", 10, 1);
+	while (grant->write.put_off) {
+		clock_sleep_ms(turn_due_boot_ms(&fake.turn) - clock_boot_ms());
+		turn_continue(&fake.turn);
+	}
+	CU_ASSERT(clock_boot_ms() - before_ms >= LEASE_DEAD_MS && clock_boot_ms() - before_ms < LEASE_DEAD_MS + 50);
+	CU_ASSERT(grant->write.err == ERR_OK && !grant->write.replayed);
+	CU_ASSERT_EQUAL(grant->row.revision, 1);
+	CU_ASSERT_TRUE(fake_store_distrust(&fake.store, "p/s1")->settled);
+	expect_player("p", "s1", 10, 1);
+	close_fake();
+}
+
 /* While it is waited for the others fall, too: one wait for all players is shorter than one for each. */
 static void
 test_cut_off_becomes_an_outage(void)
@@ -1056,6 +1084,7 @@ main(void)
 		{"cut off: the player is distrusted", test_cut_off},
 		{"cut off before the confirmation", test_cut_off_before_confirmation},
 		{"cut off: the write is put off", test_put_off},
+		{"cut off after COMMIT: the acknowledgement is put off", test_acknowledgement_put_off},
 		{"cut off, and then all are", test_cut_off_becomes_an_outage},
 		{"the relay", test_relay},
 		{"the relay and a season that is not known", test_relay_of_an_unknown_season},
