@@ -2,9 +2,10 @@
  * Plays a list of reads and grants against the site and judges every answer. It must never take an answer for right
  * that it has not read.
  *
- * Usage: replay PORT SEASON PLAYERS SERVER_TOKEN AMOUNT KEYS EVENTS LOG                                    at their
- * times replay PORT SEASON PLAYERS SERVER_TOKEN AMOUNT KEYS EVENTS LOG CONNECTIONS TTL_S REDIS KEY_PREFIX  at full
- * speed
+ * Usage, at their times:
+ *   replay PORT SEASON PLAYERS SERVER_TOKEN AMOUNT KEYS EVENTS LOG
+ * at full speed:
+ *   replay PORT SEASON PLAYERS SERVER_TOKEN AMOUNT KEYS EVENTS LOG CONNECTIONS TTL_S REDIS KEY_PREFIX
  *
  * PLAYERS: "NAME OFFSET TOKEN EXPIRES_AT" a line; the last as in EVENTS, of the value that is in Redis at the start. A
  * grant is always AMOUNT, so a player's XP is OFFSET + AMOUNT * revision, and each answer can be checked by itself.
