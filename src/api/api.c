@@ -87,16 +87,20 @@ check(struct call *call)
 	return match.route->decode ? match.route->decode(call) : ERR_OK;
 }
 
+/* What is handed to another lane is counted there. */
 static void
-count_answer(const struct response *response)
+count_answer(const struct call *call)
 {
-	metrics_add(METRIC_REQUESTS, 1);
-	if (response->lane.len)
+	unsigned route = route_number(call->route);
+
+	if (call->response->lane.len) {
 		metrics_add(METRIC_REDIRECTS, 1);
-	else if (response->status >= 500)
-		metrics_add(METRIC_RESPONSES_5XX, 1);
-	else if (response->status >= 400)
-		metrics_add(METRIC_RESPONSES_4XX, 1);
+		return;
+	}
+	metrics_add_at(METRIC_REQUESTS, route, metric_status(call->response->status), 1);
+	if (call->began_us)
+		metrics_observe(METRIC_REQUEST_DURATION, route, call->source,
+				(uint64_t)(clock_boot_us() - call->began_us));
 }
 
 static void
@@ -114,7 +118,7 @@ answer(struct call *call)
 		if (traceparent_valid(call->request->traceparent))
 			response_header(response, STR("traceparent"), call->request->traceparent);
 	}
-	count_answer(response);
+	count_answer(call);
 	json_free(call->body);
 }
 
@@ -130,10 +134,11 @@ open_call(struct call *call, struct arena *arena, struct exchange *exchange, int
 }
 
 static void
-begin(struct call *call, const struct api *api, struct turn *turn, struct exchange *exchange)
+begin(struct call *call, const struct api *api, struct turn *turn, struct exchange *exchange, int64_t began_us)
 {
 	call->api = api;
 	call->turn = turn;
+	call->began_us = began_us;
 	open_call(call, turn->arena, exchange, turn->now_ms);
 
 	struct write **added = turn->last_write;
@@ -183,6 +188,8 @@ void
 api_begin(struct api_turn *turn, const struct api *api, struct arena *arena, struct exchange *const exchanges[],
 	  size_t count)
 {
+	int64_t began_us = clock_boot_us();
+
 	turn->api = api;
 	turn->calls = ARENA_ARRAY(arena, count, struct call);
 	turn->count = count;
@@ -191,10 +198,10 @@ api_begin(struct api_turn *turn, const struct api *api, struct arena *arena, str
 	/* What a purchase's write has come to decides whether the economy is asked: that is not put off. */
 	turn->turn.puts_off = api->service->rooms.economy == NULL;
 	for (size_t i = 0; i < count; i++)
-		begin(&turn->calls[i], api, &turn->turn, exchanges[i]);
+		begin(&turn->calls[i], api, &turn->turn, exchanges[i], began_us);
 	turn_run(&turn->turn);
 	answer_ready(turn);
-	metrics_add(METRIC_TURNS, 1);
+	metrics_observe(METRIC_TURN_REQUESTS, lane_number(api->lane), 0, count);
 }
 
 void

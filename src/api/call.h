@@ -15,7 +15,18 @@
 #include "service/turn.h"
 
 /* Bits: a route may be served in several lanes. */
-enum lane { LANE_READ = 1 << 0, LANE_STORE = 1 << 1, LANE_ADMIN = 1 << 2, LANE_PURCHASE = 1 << 3 };
+enum lane {
+	LANE_READ = 1 << METRIC_LANE_READ,
+	LANE_STORE = 1 << METRIC_LANE_STORE,
+	LANE_PURCHASE = 1 << METRIC_LANE_PURCHASE,
+	LANE_ADMIN = 1 << METRIC_LANE_ADMIN,
+};
+
+static inline unsigned
+lane_number(enum lane lane)
+{
+	return (unsigned)__builtin_ctz((unsigned)lane);
+}
 
 /* What the API holds for the life of a process; all borrowed. */
 struct api {
@@ -44,6 +55,8 @@ struct call {
 	struct operation *operation; /* the same where it is one: as long as it waits, there is no answer */
 	const struct write *writes;  /* all that decode has added, behind one another */
 	size_t write_count;
+	enum source source; /* of a progress document, once it is there */
+	int64_t began_us;   /* its turn, by CLOCK_BOOTTIME; 0: it had none */
 	bool answered;
 };
 

@@ -174,6 +174,7 @@ batch_decode(struct call *call)
 	for (const struct json *each = json_first(body.grants); each; each = json_next(each), batch->count++)
 		decode_entry(call, each, batch->count, &batch->entries[batch->count]);
 	call->work = batch;
+	metrics_observe(METRIC_XP_GRANT_BATCH, 0, 0, batch->count);
 	return ERR_OK;
 }
 

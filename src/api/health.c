@@ -1,6 +1,9 @@
 /* GET /livez, /readyz and /metrics: what load balancers and monitoring ask. */
 #include "api/resources.h"
 
+#include <string.h>
+
+#include "api/routes.h"
 #include "base/buf.h"
 
 enum err
@@ -45,17 +48,32 @@ readyz_encode(struct call *call)
 	return ERR_OK;
 }
 
+/* Whoever knows it says so; how much it is preferred is not asked. */
+static bool
+accepts(const struct request *request, struct str type)
+{
+	struct str accept = request->accept;
+
+	return accept.len && memmem(accept.ptr, accept.len, type.ptr, type.len) != NULL;
+}
+
 enum err
 metrics_encode(struct call *call)
 {
+	static const char *const types[] = {
+		[METRICS_PROMETHEUS] = "text/plain; version=0.0.4; charset=utf-8",
+		[METRICS_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+	};
+	enum metrics_format format =
+		accepts(call->request, STR("application/openmetrics-text")) ? METRICS_OPENMETRICS : METRICS_PROMETHEUS;
 	struct buf body;
 
 	buf_init(&body);
-	metrics_print(call->api->metrics, &body);
+	metrics_print(call->api->metrics, route_put_labels, format, &body);
 	call->response->status = 200;
 	call->response->body = arena_str(call->arena, buf_view(&body));
 	buf_release(&body);
-	response_header(call->response, STR("Content-Type"), STR("text/plain; version=0.0.4; charset=utf-8"));
+	response_header(call->response, STR("Content-Type"), str_from(types[format]));
 	response_header(call->response, STR("Cache-Control"), STR("no-store"));
 	return ERR_OK;
 }

@@ -35,6 +35,7 @@ put_source(struct call *call, enum source source)
 {
 	bool hit = source == SOURCE_CACHE;
 
+	call->source = source;
 	response_header(call->response, STR("Server-Timing"), hit ? STR("src;desc=cache") : STR("src;desc=store"));
 	put_unconfirmed(call, hit);
 }

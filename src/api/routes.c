@@ -67,6 +67,7 @@ static const struct route routes[] = {
 };
 
 enum { ROUTE_COUNT = sizeof(routes) / sizeof(routes[0]) };
+_Static_assert((int)ROUTE_COUNT < (int)METRIC_ROUTE_COUNT, "the metrics have no room for so many routes");
 
 static const struct {
 	enum lane lane;
@@ -143,4 +144,26 @@ route_find(const struct request *request, struct arena *arena, struct route_matc
 	}
 	*ret_allow = allow;
 	return allow.len ? ERR_METHOD_NOT_ALLOWED : ERR_NO_SUCH_ROUTE;
+}
+
+unsigned
+route_number(const struct route *route)
+{
+	return route ? (unsigned)(route - routes) + 1 : 0;
+}
+
+bool
+route_put_labels(unsigned number, struct buf *out)
+{
+	static const char *const methods[] = {
+		[METHOD_GET] = "GET", [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_DELETE] = "DELETE"};
+
+	if (number > ROUTE_COUNT)
+		return false;
+	if (number == 0)
+		buf_literal(out, "method=\"\",route=\"none\"");
+	else
+		buf_format(out, "method=\"%s\",route=\"%s\"", methods[routes[number - 1].method],
+			   routes[number - 1].pattern);
+	return true;
 }

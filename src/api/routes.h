@@ -21,5 +21,9 @@ enum err route_find(const struct request *request, struct arena *arena, struct r
 		    struct str *ret_allow);
 /* The name of the lane where others send a request for this route: "read", "store", "purchase", "admin". */
 struct str route_lane(const struct route *route);
+/* The number of a route, from 1 on; 0 for NULL. */
+unsigned route_number(const struct route *route);
+/* metrics_route_labels of base/metrics.h. */
+bool route_put_labels(unsigned number, struct buf *out);
 
 #endif

@@ -12,6 +12,7 @@
 #include "courier/delivery_chore.h"
 #include "courier/host_chore.h"
 #include "courier/purchase_chore.h"
+#include "courier/vitals_chore.h"
 #include "courier/warm_chore.h"
 
 enum {
@@ -27,6 +28,7 @@ struct chores {
 	struct host_chore host;
 	struct warm_chore warming;
 	struct audit_chore audit;
+	struct vitals_chore vitals;
 	int64_t backlog_due_boot_ms;
 };
 
@@ -49,6 +51,7 @@ chores_init(struct chores *chores, const struct conf *conf, struct service *serv
 	host_chore_init(&chores->host, host->cache);
 	warm_chore_init(&chores->warming);
 	audit_chore_init(&chores->audit);
+	vitals_chore_init(&chores->vitals, conf);
 	chores->backlog_due_boot_ms = 0;
 }
 
@@ -57,6 +60,7 @@ chores_release(struct chores *chores)
 {
 	purchase_chore_release(&chores->purchases, &chores->courier);
 	delivery_chore_release(&chores->deliveries, &chores->courier);
+	vitals_chore_release(&chores->vitals);
 	arena_release(&chores->courier.arena);
 }
 
@@ -71,11 +75,11 @@ tell_backlog(struct chores *chores)
 	chores->backlog_due_boot_ms = clock_boot_ms() + BACKLOG_MS;
 	if (store_backlog(chores->courier.store, &backlog) != ERR_OK)
 		return;
-	metrics_set(METRIC_GAUGE_PURCHASES_OPEN, backlog.purchases_open);
-	metrics_set(METRIC_GAUGE_PURCHASES_STUCK, backlog.purchases_stuck);
-	metrics_set(METRIC_GAUGE_DELIVERIES_PENDING, backlog.deliveries_pending);
-	metrics_set(METRIC_GAUGE_DELIVERIES_FAILED, backlog.deliveries_failed);
-	metrics_set(METRIC_GAUGE_DELIVERIES_OLDEST, (uint64_t)(backlog.oldest_pending_ms / 1000));
+	metrics_set(METRIC_PURCHASES_OPEN, backlog.purchases_open);
+	metrics_set(METRIC_PURCHASES_STUCK, backlog.purchases_stuck);
+	metrics_set(METRIC_DELIVERIES_PENDING, backlog.deliveries_pending);
+	metrics_set(METRIC_DELIVERIES_FAILED, backlog.deliveries_failed);
+	metrics_set(METRIC_DELIVERIES_OLDEST, (uint64_t)(backlog.oldest_pending_ms / 1000));
 }
 
 static void
@@ -104,6 +108,7 @@ run_once(struct chores *chores)
 		auto_claim_chore_run(&chores->auto_claims, courier);
 		warm_chore_run(&chores->warming, courier);
 		audit_chore_run(&chores->audit, courier);
+		vitals_chore_run(&chores->vitals);
 	}
 	tell_backlog(chores);
 }
@@ -125,6 +130,7 @@ wait_ms(const struct chores *chores)
 	due_ms = sooner(due_ms, host_chore_due_boot_ms(&chores->host, courier));
 	due_ms = sooner(due_ms, warm_chore_due_boot_ms(&chores->warming, courier));
 	due_ms = sooner(due_ms, audit_chore_due_boot_ms(&chores->audit, courier));
+	due_ms = sooner(due_ms, vitals_chore_due_boot_ms(&chores->vitals));
 
 	int drive_in_ms = courier->economy ? courier->economy->timeout_ms(courier->economy->self) : -1;
 

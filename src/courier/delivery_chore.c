@@ -67,13 +67,13 @@ judge(struct delivery_errand *errand, const struct courier *courier)
 static void
 count_ended(const struct delivery_row *row)
 {
-	static const enum metric counters[DELIVERY_STATE_COUNT] = {
-		[DELIVERY_PENDING] = METRIC_DELIVERIES_RETRIED,
-		[DELIVERY_DELIVERED] = METRIC_DELIVERIES_DELIVERED,
-		[DELIVERY_FAILED] = METRIC_DELIVERIES_FAILED,
+	static const unsigned outcomes[DELIVERY_STATE_COUNT] = {
+		[DELIVERY_PENDING] = METRIC_DELIVERY_RETRIED,
+		[DELIVERY_DELIVERED] = METRIC_DELIVERY_DELIVERED,
+		[DELIVERY_FAILED] = METRIC_DELIVERY_FAILED,
 	};
 
-	metrics_add(counters[row->state], 1);
+	metrics_add_at(METRIC_DELIVERIES, outcomes[row->state], 0, 1);
 	if (row->state == DELIVERY_FAILED)
 		announce_failure(row);
 }

@@ -26,6 +26,7 @@ struct request {
 	struct str content_length; /* empty: not said */
 	struct str if_none_match;
 	struct str idempotency_key;
+	struct str accept;
 	struct str accept_language;
 	struct str traceparent;
 	struct str arrived;    /* when nginx had it as a whole, in its form: see request_arrived_ms() */

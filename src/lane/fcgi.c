@@ -116,6 +116,7 @@ static const struct {
 	PARAMETER("HTTP_AUTHORIZATION", authorization),
 	PARAMETER("HTTP_IF_NONE_MATCH", if_none_match),
 	PARAMETER("HTTP_IDEMPOTENCY_KEY", idempotency_key),
+	PARAMETER("HTTP_ACCEPT", accept),
 	PARAMETER("HTTP_ACCEPT_LANGUAGE", accept_language),
 	PARAMETER("HTTP_TRACEPARENT", traceparent),
 #undef PARAMETER

@@ -440,6 +440,7 @@ master_run(struct conf *conf, enum err (*load)(struct conf **ret_conf, char *det
 	if (worker_preflight(conf) && open_sockets(&master)) {
 		master.shared = shared_map();
 		metrics_attach(&master.shared->metrics, CHILDREN_MAX);
+		metrics_set(METRIC_STARTED, (uint64_t)(clock_unix_ms() / 1000));
 		take_signals(&master.wait_mask);
 		log_info("started");
 		loop(&master);

@@ -230,18 +230,53 @@ publish_grant(const struct work *work, uint64_t counts[3])
 	counts[work->err != ERR_OK ? 0 : work->replayed ? 1 : 2]++;
 }
 
-/* What settlements have come to. */
 static void
-count_settlement(const struct work *work)
+count_purchase(const struct work *work)
 {
-	static const enum metric counted[PURCHASE_STATE_COUNT] = {
-		[PURCHASE_GRANTED] = METRIC_PURCHASES_GRANTED,     [PURCHASE_DECLINED] = METRIC_PURCHASES_DECLINED,
-		[PURCHASE_CANCELLED] = METRIC_PURCHASES_CANCELLED, [PURCHASE_REFUNDED] = METRIC_PURCHASES_REFUNDED,
-		[PURCHASE_STUCK] = METRIC_PURCHASES_STUCK,
-	};
+	const struct purchase_row *purchase = &work->purchase;
 
-	if (work->fresh && work->write->kind == WRITE_SETTLEMENT && counted[work->purchase.state])
-		metrics_add(counted[work->purchase.state], 1);
+	_Static_assert((int)METRIC_PURCHASE_COUNT == PURCHASE_STATE_COUNT &&
+			       (int)METRIC_PURCHASE_GRANTED == PURCHASE_GRANTED &&
+			       (int)METRIC_PURCHASE_STUCK == PURCHASE_STUCK,
+		       "the label's values are the states");
+	metrics_add_at(METRIC_PURCHASES, purchase->state, 0, 1);
+	metrics_add(METRIC_CONVERSIONS,
+		    purchase->state == PURCHASE_GRANTED && purchase->pass.len && work->target->row.pass_count == 1);
+}
+
+/* What was made of operations. */
+static void
+count_operation(const struct work *work)
+{
+	if (!work->fresh)
+		return;
+	switch (work->write->kind) {
+	case WRITE_CLAIM:
+	case WRITE_AUTO_CLAIM:
+		metrics_add(METRIC_CLAIMS, 1);
+		break;
+	case WRITE_RESET:
+		metrics_add(METRIC_RESETS, 1);
+		break;
+	case WRITE_PURCHASE:
+	case WRITE_REFUND:
+	case WRITE_SETTLEMENT:
+	case WRITE_PURCHASE_CLOSE:
+		count_purchase(work);
+		break;
+	default:
+		break;
+	}
+}
+
+static uint64_t
+rewards_claimed(const struct attempt *attempt)
+{
+	uint64_t count = 0;
+
+	for (const struct claim_row *claim = attempt->changes.claims; claim; claim = claim->next)
+		count++;
+	return count;
 }
 
 static void
@@ -259,13 +294,17 @@ publish(const struct attempt *attempt)
 		} else {
 			operation_of(work)->entry = work->entry;
 			operation_of(work)->purchase = work->purchase;
-			count_settlement(work);
+			count_operation(work);
 		}
 	}
 	metrics_add(METRIC_XP_GRANTS_REJECTED, counts[0]);
 	metrics_add(METRIC_XP_GRANTS_REPLAYED, counts[1]);
 	metrics_add(METRIC_XP_GRANTS, counts[2]);
-	metrics_add(METRIC_STORE_TRANSACTIONS, attempt->fresh_count != 0);
+	metrics_add(METRIC_CLAIMED_REWARDS, rewards_claimed(attempt));
+	if (attempt->fresh_count == 0)
+		return;
+	metrics_add(METRIC_STORE_TRANSACTIONS, 1);
+	metrics_observe(METRIC_STORE_TRANSACTION_WRITES, 0, 0, attempt->fresh_count);
 }
 
 /*

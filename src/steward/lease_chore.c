@@ -19,6 +19,8 @@ lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct uuid
 	};
 	/* What happened in the life of another steward was counted by it. */
 	memcpy(chore->entered, shared->breaker.entered, sizeof(chore->entered));
+	for (unsigned i = 0; i < BREAKER_STATE_COUNT; i++)
+		chore->spent_ms[i] = breaker_spent_ms(&shared->breaker, (enum breaker_state)i, clock_boot_ms());
 }
 
 void
@@ -178,26 +180,23 @@ run(struct lease_chore *chore, struct store *store, const struct store_control *
 static void
 report_breaker(struct lease_chore *chore, int64_t now_ms)
 {
-	static const struct {
-		enum metric entered;
-		enum metric_gauge spent_s;
-	} metrics[BREAKER_STATE_COUNT] = {
-		[BREAKER_CLOSED] = {METRIC_BREAKER_CLOSED, METRIC_GAUGE_BREAKER_CLOSED},
-		[BREAKER_OPEN] = {METRIC_BREAKER_OPENED, METRIC_GAUGE_BREAKER_OPEN},
-		[BREAKER_HALF_OPEN] = {METRIC_BREAKER_HALF_OPENED, METRIC_GAUGE_BREAKER_HALF_OPEN},
-	};
 	const struct breaker *breaker = &chore->shared->breaker;
 	enum breaker_state state = (enum breaker_state)__atomic_load_n(&breaker->state, __ATOMIC_RELAXED);
 
-	for (int i = 0; i < BREAKER_STATE_COUNT; i++) {
+	_Static_assert((int)METRIC_BREAKER_COUNT == BREAKER_STATE_COUNT && (int)METRIC_BREAKER_OPEN == BREAKER_OPEN,
+		       "the label's values are the states");
+	for (unsigned i = 0; i < BREAKER_STATE_COUNT; i++) {
 		uint64_t entered = __atomic_load_n(&breaker->entered[i], __ATOMIC_RELAXED);
 		int64_t spent_ms = breaker_spent_ms(breaker, (enum breaker_state)i, now_ms);
 
-		metrics_add(metrics[i].entered, entered - chore->entered[i]);
-		metrics_set(metrics[i].spent_s, (uint64_t)(spent_ms / 1000));
+		metrics_add_at(METRIC_BREAKER_ENTERED, i, 0, entered - chore->entered[i]);
 		chore->entered[i] = entered;
+		if (spent_ms <= chore->spent_ms[i])
+			continue;
+		metrics_add_at(METRIC_BREAKER_SPENT, i, 0, (uint64_t)(spent_ms - chore->spent_ms[i]) * 1000);
+		chore->spent_ms[i] = spent_ms;
 	}
-	metrics_set(METRIC_GAUGE_BREAKER_STATE, (uint64_t)state);
+	metrics_set(METRIC_BREAKER_STATE, (uint64_t)state);
 	if (state == chore->reported)
 		return;
 	chore->reported = state;
@@ -233,7 +232,7 @@ lease_chore_run(struct lease_chore *chore, struct store *store, const struct sto
 			go_on_without_store(chore);
 		return;
 	}
-	metrics_set(METRIC_GAUGE_DISTRUSTED, control->distrusted_count);
+	metrics_set(METRIC_CACHE_DISTRUSTED, control->distrusted_count);
 	__atomic_store_n(&chore->shared->distrusted_count, control->distrusted_count, __ATOMIC_RELAXED);
 	/* What the database has said to be over must not be gone on with when it falls silent. */
 	if (!run(chore, store, control, asked_at_boot_ms, now_ms))

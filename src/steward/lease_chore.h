@@ -39,6 +39,7 @@ struct lease_chore {
 	struct lease_content last; /* the lease in force; epoch 0: none */
 	enum breaker_state reported;
 	uint64_t entered[BREAKER_STATE_COUNT]; /* how often, as counted so far */
+	int64_t spent_ms[BREAKER_STATE_COUNT]; /* the same */
 };
 
 void lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct uuid host,

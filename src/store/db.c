@@ -36,17 +36,18 @@ struct db_result {
 	unsigned long *lengths;
 };
 
+enum { DEADLOCK = 1213 };
+
 /* What a server or client error means for the transaction that met it. Anything else is a fault of ours. */
 static const struct {
 	unsigned code;
 	enum err err;
 	bool lost; /* the connection is of no use any more */
 } meanings[] = {
-	{1062, ERR_STORE_DUPLICATE, false},   /* duplicate key */
-	{1205, ERR_STORE_RETRY, false},       /* lock wait timeout: rolls back only the statement */
-	{1213, ERR_STORE_RETRY, false},       /* deadlock */
-	{1020, ERR_STORE_RETRY, false},       /* record changed since it was read */
-	{1047, ERR_STORE_RETRY, false},       /* node not ready (Galera) */
+	{1062, ERR_STORE_DUPLICATE, false}, /* duplicate key */
+	{1205, ERR_STORE_RETRY, false},     /* lock wait timeout: rolls back only the statement */
+	{DEADLOCK, ERR_STORE_RETRY, false},   {1020, ERR_STORE_RETRY, false}, /* record changed since it was read */
+	{1047, ERR_STORE_RETRY, false},                                       /* node not ready (Galera) */
 	{1153, ERR_INTERNAL, true},           /* packet too large: this one can never succeed */
 	{1180, ERR_STORE_RETRY, false},       /* error during COMMIT */
 	{1969, ERR_STORE_UNAVAILABLE, false}, /* max_statement_time (MariaDB) */
@@ -122,6 +123,7 @@ fail(struct db *db, bool at_commit)
 	bool lost = false;
 
 	remember_error(db);
+	metrics_add(METRIC_STORE_DEADLOCKS, code == DEADLOCK);
 	db->in_transaction = false;
 	for (size_t i = 0; i < sizeof(meanings) / sizeof(meanings[0]); i++) {
 		if (meanings[i].code == code) {
@@ -330,20 +332,29 @@ db_quote_bytes(struct db *db, const void *bytes, size_t size)
 	buf_char(&db->sql, '\'');
 }
 
+/* Sends what was written, and waits for the answer; false: it failed. */
+static bool
+send_query(struct db *db, unsigned statement)
+{
+	int64_t began_us = clock_boot_us();
+	bool good = mysql_real_query(db->mysql, db->sql.data, db->sql.len) == 0;
+
+	metrics_observe(METRIC_STORE_DURATION, statement, 0, (uint64_t)(clock_boot_us() - began_us));
+	return good;
+}
+
 static enum err
-query(struct db *db)
+query(struct db *db, unsigned statement)
 {
 	if (!db->mysql)
 		return ERR_STORE_RETRY;
-	if (mysql_real_query(db->mysql, db->sql.data, db->sql.len) != 0)
-		return fail(db, false);
-	return ERR_OK;
+	return send_query(db, statement) ? ERR_OK : fail(db, false);
 }
 
 enum err
 db_run(struct db *db, uint64_t *ret_affected)
 {
-	enum err err = query(db);
+	enum err err = query(db, METRIC_STATEMENT_WRITE);
 
 	if (err == ERR_OK && ret_affected)
 		*ret_affected = mysql_affected_rows(db->mysql);
@@ -353,7 +364,7 @@ db_run(struct db *db, uint64_t *ret_affected)
 enum err
 db_select(struct db *db, struct db_result **ret_result)
 {
-	enum err err = query(db);
+	enum err err = query(db, METRIC_STATEMENT_READ);
 
 	if (err != ERR_OK)
 		return err;
@@ -401,7 +412,7 @@ db_begin(struct db *db)
 	if (err != ERR_OK)
 		return err;
 	buf_literal(db_sql(db), "START TRANSACTION");
-	err = db_run(db, NULL);
+	err = query(db, METRIC_STATEMENT_BEGIN);
 	db->in_transaction = err == ERR_OK;
 	return err;
 }
@@ -412,7 +423,7 @@ db_commit(struct db *db)
 	if (!db->mysql)
 		return ERR_STORE_RETRY;
 	buf_literal(db_sql(db), "COMMIT");
-	if (mysql_real_query(db->mysql, db->sql.data, db->sql.len) != 0)
+	if (!send_query(db, METRIC_STATEMENT_COMMIT))
 		return fail(db, true);
 	db->in_transaction = false;
 	return ERR_OK;

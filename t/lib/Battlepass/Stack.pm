@@ -317,6 +317,20 @@ sub metrics {
     return { $answer->{body} =~ /^([a-zA-Z_:][^ \n]*(?:\{[^\n]*\})?) ([^ \n]+)$/mg };
 }
 
+# What a metric comes to over all of its labels, or those that match; 0 where there is none.
+sub metric_sum {
+    my ($self, $name, $labels) = @_;
+    my ($metrics, $sum) = ($self->metrics, 0);
+    for my $sample (keys %$metrics) {
+        next unless $sample =~ /^\Q$name\E(?:\{(.*)\})?$/ && (!$labels || ($1 // '') =~ $labels);
+        $sum += $metrics->{$sample};
+    }
+    return $sum;
+}
+
+# Answers with a status of 500 and more.
+sub server_errors { return $_[0]->metric_sum('battlepass_requests_total', qr/status="5/) }
+
 # From the economy service. Its own calls for tests stand under /sandbox/ (economy-sandbox --help).
 sub economy {
     my ($self, $method, $path, $body, $headers) = @_;
