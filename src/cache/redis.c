@@ -394,6 +394,10 @@ redis_reply(struct redis *redis, struct arena *arena, struct redis_answer *ret_a
 		ret_answer->type = REDIS_TEXT;
 		ret_answer->text = arena_str(arena, (struct str){reply->str, (size_t)reply->len});
 	}
+	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 && reply->element[1]->type == REDIS_REPLY_STRING) {
+		ret_answer->type = REDIS_PAIR;
+		ret_answer->text = arena_str(arena, (struct str){reply->element[1]->str, reply->element[1]->len});
+	}
 	ret_answer->wrong_type = reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "WRONGTYPE", 9) == 0;
 	freeReplyObject(reply);
 	return true;

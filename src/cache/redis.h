@@ -18,12 +18,18 @@ enum { REDIS_RETRY_MS = 100, REDIS_ARGUMENTS_MAX = 12 };
 enum redis_script { SCRIPT_FILL, SCRIPT_FENCE, SCRIPT_CONFIRM, SCRIPT_COUNT };
 const char *redis_script_text(enum redis_script script);
 
-enum redis_reply_type { REDIS_NIL, REDIS_TEXT, REDIS_NUMBER, REDIS_REFUSED /* an error reply, or of another type */ };
+enum redis_reply_type {
+	REDIS_NIL,
+	REDIS_TEXT,
+	REDIS_NUMBER,
+	REDIS_PAIR,   /* of a name and a text, as CONFIG GET answers: text is the second */
+	REDIS_REFUSED /* an error reply, or of another type */
+};
 
 struct redis_answer {
 	enum redis_reply_type type;
 	bool wrong_type; /* REFUSED: the key holds something that is not a string */
-	struct str text; /* TEXT: in the arena */
+	struct str text; /* TEXT and PAIR: in the arena */
 	int64_t number;
 };
 

@@ -29,6 +29,8 @@ static const struct {
 	{"season", "list", ctl_season_list, "", "lists the seasons with state and revision"},
 	{"player", "verify", ctl_player_verify, "[--season S] PLAYER | --all",
 	 "checks that the ledgers of a player, or of all, give what is stored; a line for each fault"},
+	{"doctor", NULL, ctl_doctor, "",
+	 "looks at configuration, database, Redis, keys, sockets, clocks and limits: what is wrong, and what to type"},
 	{"flag", NULL, ctl_flag, "[NAME [VALUE --reason TEXT]]",
 	 "lists the rollout flags, prints one, or sets it: in force on all hosts within 2 seconds"},
 	{"cache", "status", ctl_cache_status, "", "prints the cache's epoch, and how far warming has come"},

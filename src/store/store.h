@@ -24,6 +24,18 @@ const struct operators_port *store_operators(const struct store *store);
 
 /* Connects and checks the schema. ERR_STORE_UNAVAILABLE, ERR_STORE_SCHEMA; detail: what the server said (256 bytes). */
 enum err store_check(struct store *store, char *detail);
+/* How the database is set up: for people (inspect.c). */
+struct store_facts {
+	char version[64];
+	int64_t unix_ms; /* its clock */
+	uint64_t connections_max;
+	uint64_t flush_at_commit; /* innodb_flush_log_at_trx_commit */
+	bool binary_log;
+	uint64_t sync_binary_log; /* sync_binlog */
+	uint64_t seasons;         /* published */
+};
+
+enum err store_inspect(struct store *store, struct store_facts *ret_facts);
 /* What the server said last. */
 const char *store_error(const struct store *store);
 
@@ -59,7 +71,8 @@ enum err store_forget_hosts(struct store *store);
  */
 enum err store_new_epoch(struct store *store, const struct write_gate *gate, const char *redis_id);
 enum err store_settle(struct store *store, uint64_t change);
-/* The player's revision in the season (0: no row), cache_control, and whether the player is distrusted: one snapshot. */
+/* The player's revision in the season (0: no row), cache_control, and whether the player is distrusted: one snapshot.
+ */
 enum err store_revision(struct store *store, struct str player, const char *season, struct write_gate *ret_gate,
 			uint64_t *ret_revision, bool *ret_distrusted);
 

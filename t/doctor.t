@@ -1,0 +1,115 @@
+#!/usr/bin/perl
+# battlepassctl doctor: a healthy host has nothing to hide; each thing that is wrong is said, with what to type, and nothing else is.
+use Test2::V0 '!call';
+use lib 't/lib';
+use Battlepass::Client;
+use Battlepass::Stack;
+use File::Temp qw(tempdir);
+
+my $s = Battlepass::Stack->new;
+my $scratch = tempdir(CLEANUP => 1);
+
+# Words before the command are options of battlepassctl: (exit status, [ [verdict, about, text, what to type .. ] .. ])
+sub doctor {
+    my (@options) = @_;
+    my ($status, $text) = $s->ctl(@options, 'doctor');
+    my @found;
+    for my $line (split /\n/, $text) {
+        if ($line =~ /^(ok|warn|FAIL) +(\w+): (.*)$/) { push @found, [ $1, $2, $3 ] }
+        elsif ($line =~ /^      -> (.*)$/) { push @{ $found[-1] }, $1 }
+        elsif ($line !~ /^\d{4}-/) { push @found, [ 'unknown', $line ] } # a line of the log is on standard error
+    }
+    return ($status, \@found);
+}
+
+# Limits of this machine are its own business.
+sub wrong { my ($found) = @_; return [ grep { $_->[0] ne 'ok' && $_->[1] ne 'limits' } @$found ] }
+
+sub finds {
+    my ($name, $options, @expected) = @_;
+    my ($status, $found) = doctor(@$options);
+    my $failed = grep { $_->[0] eq 'FAIL' } @expected;
+    my @limits = grep { $_->[1] eq 'limits' && $_->[0] eq 'FAIL' } @$found;
+    is($status, $failed || @limits ? 1 : 0, "$name: exit status");
+    return is(wrong($found), \@expected, "$name: what is wrong");
+}
+
+sub redis_has {
+    my ($name, $value, @expected) = @_;
+    my $before = $s->redis('CONFIG', 'GET', $name)->[1];
+    $s->redis('CONFIG', 'SET', $name, $value);
+    finds("$name $value", [], @expected);
+    $s->redis('CONFIG', 'SET', $name, $before);
+    return;
+}
+
+await_cache($s);
+
+subtest 'a healthy host' => sub {
+    my ($status, $found) = doctor();
+    is($status, 0, 'exit status');
+    is(wrong($found), [], 'nothing is wrong');
+    my %about = map { $_->[1] => 1 } @$found;
+    is([ sort keys %about ], [qw(Redis cache clocks configuration database keys limits seasons sockets)], 'all is looked at');
+};
+
+subtest 'configuration and keys' => sub {
+    finds('no economy', [ '-o', 'economy.url=' ], [ 'warn', 'economy', match qr/nothing is sold/ ]);
+    finds('crash points', [ '-o', "crash_points=$scratch" ], [ 'FAIL', 'configuration', match qr/on purpose/, match qr/^remove crash_points/ ]);
+    chmod 0644, $s->env->{BATTLEPASS_CONF};
+    finds('a secret for all to read', [ '-o', 'economy.token=x' ], [ 'warn', 'configuration', match qr/secret/, match qr/^chmod o-r / ]);
+    chmod 0640, $s->env->{BATTLEPASS_CONF};
+    finds('a secret for few to read', [ '-o', 'economy.token=x' ]);
+    finds('no keys', [ '-o', "auth.keys=$scratch/none" ], [ 'FAIL', 'keys', match qr/No such file/, match qr/key generate/ ]);
+    open my $out, '>', "$scratch/keys" or die $!;
+    print {$out} '{"keys":[]}';
+    close $out;
+    finds('an empty set', [ '-o', "auth.keys=$scratch/keys" ], [ 'FAIL', 'keys', match qr/keys/ ]);
+    finds('HS256', [ '-o', 'auth.allow_hs256=true' ], [ 'warn', 'keys', match qr/HS256/ ]);
+    is([ $s->ctl('-o', 'no.such=1', 'doctor') ], [ 1, match qr/no\.such/ ], 'a configuration that cannot be read');
+    is([ $s->ctl('doctor', 'more') ], [ 1, match qr/unexpected argument "more"/ ], 'an argument too many');
+};
+
+subtest 'database' => sub {
+    my $db = $s->db;
+    finds('not reached', [ '-o', "store.socket=$scratch/none" ], [ 'FAIL', 'database', match qr/connect/i, match qr/mariadb/ ]);
+    $db->do('SET GLOBAL innodb_flush_log_at_trx_commit = 2');
+    finds('commits that can be lost', [], [ 'warn', 'database', match qr/flush_log_at_trx_commit is 2/, match qr/^SET GLOBAL/ ]);
+    $db->do('SET GLOBAL innodb_flush_log_at_trx_commit = 1');
+    my ($most) = $db->selectrow_array('SELECT @@max_connections');
+    $db->do('SET GLOBAL max_connections = 12');
+    finds('few connections', [], [ 'FAIL', 'database', match qr/max_connections is 12/, match qr/^SET GLOBAL max_connections/ ]);
+    $db->do("SET GLOBAL max_connections = $most");
+    my ($newest) = $db->selectrow_array('SELECT MAX(version) FROM schema_migration');
+    $db->do('UPDATE schema_migration SET version = 0 WHERE version = ?', undef, $newest);
+    finds('an old schema', [], [ 'FAIL', 'database', match qr/older than this build/, match qr/ migrate$/ ]);
+    $db->do('UPDATE schema_migration SET version = ? WHERE version = 0', undef, $newest);
+    finds('as before', []);
+};
+
+subtest 'Redis' => sub {
+    redis_has('maxmemory', 0, [ 'FAIL', 'Redis', match qr/maxmemory is not set/, match qr/maxmemory 2gb/ ]);
+    redis_has('maxmemory-policy', 'noeviction', [ 'FAIL', 'Redis', match qr/noeviction/, match qr/allkeys-lru/ ]);
+    redis_has('maxmemory-policy', 'volatile-lru', [ 'FAIL', 'Redis', match qr/volatile-lru/, match qr/allkeys-lru/ ]);
+    redis_has('maxmemory-policy', 'allkeys-lfu');
+    redis_has('save', '900 1', [ 'warn', 'Redis', match qr/on disk/, match qr/save ''/ ]);
+    redis_has('timeout', 60, [ 'warn', 'Redis', match qr/idle for 60 s/, match qr/timeout 0/ ]);
+    finds('not reached', [ '-o', "cache.socket=$scratch/none" ], [ 'FAIL', 'Redis', match qr/does not answer/, match qr/^redis-cli -s / ]);
+};
+
+subtest 'the epoch of another Redis' => sub {
+    $s->stop('battlepassd');
+    my $db = $s->db;
+    $db->do('UPDATE cache_control SET run_id = REPEAT("0", 40)');
+    my (undef, $found) = doctor();
+    is([ grep { $_->[1] eq 'cache' } @$found ], [ [ 'FAIL', 'cache', match qr/another Redis/, match qr/same Redis/ ] ], 'said');
+    $db->do('UPDATE cache_control SET enabled = 0');
+    (undef, $found) = doctor();
+    is([ grep { $_->[1] eq 'cache' } @$found ], [ [ 'warn', 'cache', match qr/it is off/ ] ], 'off');
+    is([ map { $_->[0] } grep { $_->[1] eq 'sockets' } @$found ], [ ('FAIL') x 4 ], 'and nobody is there at any socket');
+    $s->start('battlepassd');
+    await_cache($s);
+    finds('as before', []);
+};
+
+done_testing;
