@@ -54,6 +54,7 @@
 	X(STORE_DUPLICATE, "store_duplicate", "a ledger row with this key is there already; rolled back")              \
 	X(STORE_UNKNOWN, "store_unknown", "the connection was lost: the outcome is unknown")                           \
 	X(STORE_SCHEMA, "store_schema", "the schema is not one this build can use")                                    \
+	X(CACHE_AHEAD, "cache_ahead", "the cache holds what this database has not made")                               \
 	X(CACHE_UNAVAILABLE, "cache_unavailable", "Redis did not answer as it must")                                   \
 	X(CACHE_OFF_PENDING, "cache_off_pending", "the cache was turned off and old leases may still live")            \
 	X(CONFIG, "config", "the configuration cannot be used")                                                        \

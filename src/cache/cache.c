@@ -329,17 +329,22 @@ fill_all(void *self, struct cache_view at, const struct cache_fill *fills, size_
 
 /*
  * Reads one integer reply for each command sent, and then whose they are. A fence or a confirmation that the Redis of
- * this connection did not answer as it must is no fence: the connection is given up with it.
+ * this connection did not answer as it must is no fence: the connection is given up with it. *ret_beyond: has one
+ * answered 2?
  */
 static enum err
-numbers_only(struct cache *cache, size_t count)
+numbers_only(struct cache *cache, size_t count, bool *ret_beyond)
 {
 	struct redis_answer answer;
 	enum err err = redis_ask_life(cache->redis) ? ERR_OK : ERR_CACHE_UNAVAILABLE;
 
-	for (size_t i = 0; i < count && err == ERR_OK; i++)
+	*ret_beyond = false;
+	for (size_t i = 0; i < count && err == ERR_OK; i++) {
 		if (!redis_reply(cache->redis, &cache->scratch, &answer) || answer.type != REDIS_NUMBER)
 			err = ERR_CACHE_UNAVAILABLE;
+		else
+			*ret_beyond |= answer.number == 2;
+	}
 	arena_reset(&cache->scratch);
 	if (err == ERR_OK && !redis_is_same(cache->redis))
 		err = ERR_CACHE_UNAVAILABLE;
@@ -357,13 +362,15 @@ send_fence(struct cache *cache, uint64_t epoch, struct cache_write *write)
 	char floor[HEAD_SIZE];
 	char nonce[HEAD_SIZE];
 	char ttl[HEAD_SIZE];
+	char newest[HEAD_SIZE];
 
 	write->nonce = random_u64();
 	return redis_script(cache->redis, SCRIPT_FENCE, key_of(key, epoch, write->player, write->season),
 			    (struct str[]){print(floor, HEAD_SIZE, "%" PRIu64, write->revision),
 					   print(nonce, HEAD_SIZE, "%016" PRIx64, write->nonce),
-					   print(ttl, HEAD_SIZE, "%d", FENCE_TTL_MS)},
-			    3);
+					   print(ttl, HEAD_SIZE, "%d", FENCE_TTL_MS),
+					   print(newest, HEAD_SIZE, "%" PRIu64, write->revision - !write->stands)},
+			    4);
 }
 
 static enum err
@@ -379,7 +386,11 @@ fence_once(struct cache *cache, uint64_t epoch, struct cache_write *const writes
 		sent++;
 	}
 	metrics_add(METRIC_CACHE_FENCES, sent);
-	return numbers_only(cache, sent);
+
+	bool beyond;
+	enum err err = numbers_only(cache, sent, &beyond);
+
+	return err == ERR_OK && beyond ? ERR_CACHE_AHEAD : err;
 }
 
 /*
@@ -392,7 +403,7 @@ twice(struct cache *cache, const struct write_gate *gate, struct cache_write *co
 {
 	enum err err = ERR_CACHE_UNAVAILABLE;
 
-	for (int tries = 0; tries < 2 && err != ERR_OK; tries++) {
+	for (int tries = 0; tries < 2 && err == ERR_CACHE_UNAVAILABLE; tries++) {
 		if (!reaches(cache, gate))
 			return ERR_CACHE_UNAVAILABLE;
 		redis_begin(cache->redis);
@@ -436,7 +447,10 @@ confirm_once(struct cache *cache, uint64_t epoch, struct cache_write *const writ
 		if (!send_confirm(cache, epoch, writes[i]))
 			return ERR_CACHE_UNAVAILABLE;
 	metrics_add(METRIC_CACHE_CONFIRMS, count);
-	return numbers_only(cache, count);
+
+	bool fenced; /* one's own fence was not there any more: there is a new one */
+
+	return numbers_only(cache, count, &fenced);
 }
 
 static enum err

@@ -5,24 +5,25 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "cache/redis.h"
 
 struct probe {
 	struct redis *redis;
+	char host[UUID_TEXT_SIZE];
 	struct arena arena;
 };
 
 struct probe *
-probe_new(const struct conf *conf)
+probe_new(const struct conf *conf, const struct uuid *host)
 {
 	struct probe *probe = calloc(1, sizeof(*probe));
 
 	if (!probe)
 		abort();
 	probe->redis = redis_new(conf, NULL);
+	uuid_format(host, probe->host);
 	arena_init(&probe->arena);
 	return probe;
 }
@@ -50,10 +51,10 @@ write_fence(struct probe *probe)
 
 	redis_begin(probe->redis);
 
-	struct str key = arena_format(&probe->arena, "bp:probe:%d", (int)getpid());
+	struct str key = arena_format(&probe->arena, "bp:probe:%s", probe->host);
 	struct str floor = arena_format(&probe->arena, "%" PRId64, clock_boot_ms());
 	bool good = redis_script(probe->redis, SCRIPT_FENCE, key,
-				 (struct str[]){floor, STR("0000000000000000"), STR("10000")}, 3) &&
+				 (struct str[]){floor, STR("0000000000000000"), STR("10000"), floor}, 4) &&
 		    redis_ask_life(probe->redis) && redis_reply(probe->redis, &probe->arena, &answer) &&
 		    answer.type == REDIS_NUMBER;
 

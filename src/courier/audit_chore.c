@@ -22,8 +22,8 @@ struct look_at {
 
 /*
  * False: there is nothing to compare. Gate, revision and distrust are one snapshot: whoever wrote that revision of a
- * player whom nobody distrusts has fenced in this epoch or before it, or a relay has since. A value of this epoch that is
- * read behind it and is older should not be there.
+ * player whom nobody distrusts has fenced in this epoch or before it, or a relay has since. A value of this epoch that
+ * is read behind it and is older should not be there.
  */
 static bool
 look_at(struct courier *courier, const struct recent_item *item, struct look_at *look)
@@ -71,6 +71,7 @@ take_away(struct courier *courier, const struct look_at *look)
 		.player = look->cached.player,
 		.season = look->cached.season,
 		.changed = true,
+		.stands = true,
 		.revision = cached < look->stored ? look->stored : cached + 1,
 	};
 	struct cache_write *writes[] = {&write};
@@ -80,7 +81,7 @@ take_away(struct courier *courier, const struct look_at *look)
 	log_error("player %s in season %s: the cache had revision %llu in epoch %llu, and the database has %llu: %s",
 		  look->item->player, look->item->season, (unsigned long long)cached,
 		  (unsigned long long)look->gate.epoch, (unsigned long long)look->stored,
-		  err == ERR_OK ? "removed" : "it could not be removed");
+		  err == ERR_OK || err == ERR_CACHE_AHEAD ? "it is gone" : "it could not be removed");
 }
 
 /* A value that is newer than what is read of the database now must have been so at both looks. */

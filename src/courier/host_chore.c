@@ -34,7 +34,7 @@ say(struct host_chore *chore, struct courier *courier, int64_t now_ms)
 
 /* Of what is due the oldest; ERR_CACHE_UNAVAILABLE: not from here. */
 static enum err
-relay_page(struct courier *courier, bool crowded)
+relay_page(struct courier *courier, bool crowded, bool *ret_more)
 {
 	struct distrust_row *rows;
 	struct turn turn;
@@ -47,6 +47,7 @@ relay_page(struct courier *courier, bool crowded)
 				  &courier->arena, &rows, &count);
 	if (err == ERR_OK && count)
 		err = relay_run(&turn, rows, count);
+	*ret_more = err == ERR_OK && count == RELAY_PAGE;
 	return err;
 }
 
@@ -57,6 +58,7 @@ relay(struct host_chore *chore, struct courier *courier, int64_t now_ms)
 	uint32_t count = __atomic_load_n(&chore->cache->distrusted_count, __ATOMIC_RELAXED);
 	struct store_chore kept = {.done = false};
 	bool held = false;
+	bool more = false;
 	enum err err;
 
 	if (count == 0 || chore->said[0] == '\0' || now_ms < chore->relay_due_boot_ms)
@@ -64,7 +66,9 @@ relay(struct host_chore *chore, struct courier *courier, int64_t now_ms)
 	chore->relay_due_boot_ms = now_ms + RELAY_LOOK_MS;
 	err = store_hold_chore(courier->store, "relay", &courier->owner, RELAY_HOLD_MS, &held, &kept);
 	if (err == ERR_OK && held)
-		err = relay_page(courier, count >= RELAY_CROWD);
+		err = relay_page(courier, count >= RELAY_CROWD, &more);
+	if (more) /* as fast as it goes, between the other chores */
+		chore->relay_due_boot_ms = chore->look_due_boot_ms = now_ms;
 	if (err == ERR_CACHE_UNAVAILABLE) {
 		store_leave_chore(courier->store, "relay", &courier->owner, &kept);
 		chore->relay_due_boot_ms = now_ms + RELAY_HOLD_MS;

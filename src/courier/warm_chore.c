@@ -71,8 +71,9 @@ enter_season(struct warming *warming, const struct season_entry *entry)
 		warming->done = true;
 }
 
-/* How many players it will look at, for whoever waits for it. */
-static enum err
+/* How many players it will look at at most, for whoever waits for it: not worth waiting for when there are very many.
+ */
+static void
 expect(struct courier *courier, const struct turn *turn, struct warming *warming)
 {
 	const struct directory_content *seasons = &courier->service->seasons;
@@ -80,20 +81,17 @@ expect(struct courier *courier, const struct turn *turn, struct warming *warming
 	warming->expected = 0;
 	for (uint32_t i = 0; i < seasons->count && warming->expected < warming->players; i++) {
 		uint64_t count = 0;
-		enum err err = ERR_OK;
+		uint64_t most = warming->players - warming->expected;
 
-		if (in_scope(warming, &seasons->seasons[i], turn->now_ms))
-			err = store_count_active(courier->store, seasons->seasons[i].id,
-						 warming->players - warming->expected, &count);
-		if (err != ERR_OK)
-			return err;
+		if (in_scope(warming, &seasons->seasons[i], turn->now_ms) &&
+		    store_count_active(courier->store, seasons->seasons[i].id, most, &count) != ERR_OK)
+			count = most;
 		warming->expected += count;
 	}
-	return ERR_OK;
 }
 
 /* One that has not begun yet: of a new epoch, or an operator's. */
-static enum err
+static void
 begin(struct courier *courier, const struct turn *turn, const struct write_gate *gate, struct warming *warming)
 {
 	if (warming->epoch < gate->epoch)
@@ -104,12 +102,9 @@ begin(struct courier *courier, const struct turn *turn, const struct write_gate 
 		};
 	enter_season(warming, season_at(warming, &courier->service->seasons, false, turn->now_ms));
 
-	enum err err = expect(courier, turn, warming);
-
-	if (err == ERR_OK)
-		log_info("warming %llu begins: %llu players", (unsigned long long)warming->request,
-			 (unsigned long long)warming->expected);
-	return err;
+	expect(courier, turn, warming);
+	log_info("warming %llu begins: %llu players", (unsigned long long)warming->request,
+		 (unsigned long long)warming->expected);
 }
 
 static bool
@@ -186,13 +181,13 @@ go_on(struct courier *courier, struct turn *turn, const struct operator_state *s
 {
 	struct warming warming = state->warming;
 	size_t looked_at = 0;
-	bool moved;
+	bool moved = true;
 
 	/* What this host does not trust it cannot fill. */
 	if (!turn->view.trusted || turn->view.unconfirmed || turn->view.epoch != state->gate.epoch)
 		return WARM_LOOK_MS;
 	if (warming.epoch < state->gate.epoch || !warming.at_season[0])
-		moved = begin(courier, turn, &state->gate, &warming) == ERR_OK;
+		begin(courier, turn, &state->gate, &warming);
 	else
 		moved = do_page(courier, turn, state, &warming, &looked_at);
 	if (!moved)

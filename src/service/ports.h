@@ -464,6 +464,7 @@ struct cache_write {
 	struct str player;
 	const char *season;
 	bool changed;      /* there is a fence to set: the write makes a new revision */
+	bool stands;       /* the revision is not new: a relay or auditor only takes away what is older */
 	uint64_t revision; /* after the write */
 	uint64_t season_revision;
 	struct str body; /* the document after the write; empty where nothing changed */
@@ -507,7 +508,8 @@ struct cache_port {
 	bool (*peek)(void *self, const struct write_gate *gate, struct cache_content *contents, size_t count,
 		     struct arena *arena);
 	/*
-	 * Each of these in the gate's epoch and on the gate's Redis, or ERR_CACHE_UNAVAILABLE. A fence whose write does
+	 * Each of these in the gate's epoch and on the gate's Redis, or ERR_CACHE_UNAVAILABLE; ERR_CACHE_AHEAD: the
+	 * cache holds a value that this database has not made yet, as after it was restored. A fence whose write does
 	 * not come to its commit stays: one that were lowered again could be lowered late, under another writer's feet.
 	 */
 	enum err (*fence)(void *self, const struct write_gate *gate, struct cache_write *const writes[], size_t count);

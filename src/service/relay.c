@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/mutant.h"
 
@@ -74,6 +75,7 @@ fence(struct relay *relay)
 			.player = relay->rows[i].player,
 			.season = relay->rows[i].season,
 			.changed = true,
+			.stands = true,
 			.revision = relay->progress[i].revision,
 		};
 		pointers[i] = &relay->writes[i];
@@ -117,5 +119,9 @@ relay_run(struct turn *turn, const struct distrust_row rows[], size_t count)
 		metrics_add(METRIC_CACHE_RELAYED, relay.count);
 	else
 		store->rollback(store->self);
+	if (err == ERR_CACHE_AHEAD) { /* of another past than the database's */
+		log_warning("the cache holds a newer revision than the database: was it restored? It is turned off");
+		err = store->switch_cache_off(store->self, relay.gate.change);
+	}
 	return err == ERR_CACHE_OFF_PENDING ? ERR_OK : err;
 }

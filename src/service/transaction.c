@@ -33,6 +33,7 @@ enum {
 /* How writes go on when a wait is over. */
 struct pause {
 	struct lease_wait wait;
+	int64_t due_boot_ms;       /* when it is looked at, whoever looks before */
 	struct attempt *committed; /* what came of them is told; NULL: they are run again */
 };
 
@@ -145,7 +146,7 @@ prepare_cache_writes(struct attempt *attempt)
 	buf_release(&body);
 }
 
-/* ERR_CACHE_UNAVAILABLE: neither fenced nor distrusted; the transaction is rolled back. */
+/* ERR_CACHE_UNAVAILABLE: neither fenced nor distrusted; ERR_CACHE_AHEAD. The transaction is rolled back then. */
 static enum err
 fence(struct attempt *attempt)
 {
@@ -155,15 +156,18 @@ fence(struct attempt *attempt)
 
 	if (!attempt->gate.enabled || mutant(MUTANT_NO_FENCE))
 		return ERR_OK;
-	if (cache->fence(cache->self, &attempt->gate, attempt->writes, attempt->target_count) == ERR_OK)
+	err = cache->fence(cache->self, &attempt->gate, attempt->writes, attempt->target_count);
+	if (err == ERR_OK)
 		return ERR_OK;
 	if (mutant(MUTANT_BREAKER_SKIPS_FENCE)) {
 		attempt->unfenced = true;
 		return ERR_OK;
 	}
-	err = writes_are_distrusted(attempt->turn, attempt->writes, attempt->target_count, &attempt->unfenced);
-	if (err == ERR_OK && !attempt->unfenced)
-		err = ERR_CACHE_UNAVAILABLE;
+	if (err == ERR_CACHE_UNAVAILABLE) {
+		err = writes_are_distrusted(attempt->turn, attempt->writes, attempt->target_count, &attempt->unfenced);
+		if (err == ERR_OK && !attempt->unfenced)
+			err = ERR_CACHE_UNAVAILABLE;
+	}
 	if (err != ERR_OK)
 		store->rollback(store->self); /* where the store has not done so */
 	return err;
@@ -310,7 +314,7 @@ publish(const struct attempt *attempt)
 /*
  * One try of one transaction; *attempt stays for who has to recover. ERR_CACHE_OFF_PENDING: old leases may be alive,
  * wait, and then begin again, or where *pause says that it is committed, publish it; ERR_CACHE_UNAVAILABLE: Redis
- * cannot be fenced.
+ * cannot be fenced; ERR_CACHE_AHEAD: what it holds is of another past than the database's.
  */
 static enum err
 attempt_once(struct attempt *attempt, struct pause *pause)
@@ -357,6 +361,8 @@ recover(const struct attempt *attempt, enum err err, struct pause *pause)
 	case ERR_CACHE_UNAVAILABLE:
 		return lease_wait_begin(turn, &attempt->gate, attempt->writes,
 					attempt->writes ? attempt->target_count : 0, &pause->wait);
+	case ERR_CACHE_AHEAD:
+		return lease_wait_of_all(turn, &attempt->gate, &pause->wait);
 	case ERR_CACHE_OFF_PENDING:
 		return pause->committed ? err : lease_wait_look(turn, &pause->wait);
 	default:
@@ -409,18 +415,21 @@ finish(struct write *const writes[], size_t count, enum err err)
 }
 
 /*
- * They are run again when the wait is over; the turn goes on without them. Whoever has waited longest looks for all of
- * this process: as long as he has to wait, the others have to.
+ * They are run again when the wait is over; the turn goes on without them. Each is looked at when its time has passed.
+ * Before, whoever has waited longest looks for all of this process now and then: others may have waited for him.
  */
 static void
 put_off(struct turn *turn, struct write *const writes[], size_t count, const struct pause *pause)
 {
+	struct service *service = turn->service;
 	struct put_off *later = ARENA_NEW(turn->arena, struct put_off);
 	int64_t now_ms = clock_boot_ms();
+	int64_t over_ms = lease_wait_over_boot_ms(&pause->wait);
 
 	later->writes = ARENA_ARRAY(turn->arena, count, struct write *);
 	later->count = count;
 	later->pause = *pause;
+	later->pause.due_boot_ms = over_ms > now_ms ? over_ms : now_ms + LEASE_WAIT_POLL_MS;
 	for (size_t i = 0; i < count; i++) {
 		later->writes[i] = writes[i];
 		writes[i]->put_off = true;
@@ -429,8 +438,8 @@ put_off(struct turn *turn, struct write *const writes[], size_t count, const str
 	}
 	later->next = turn->put_offs;
 	turn->put_offs = later;
-	if (turn->service->leases_due_boot_ms <= now_ms)
-		turn->service->leases_due_boot_ms = lease_wait_due_boot_ms(&pause->wait);
+	if (service->put_offs++ == 0)
+		service->look_for_all_boot_ms = now_ms + LEASE_WAIT_POLL_MS;
 }
 
 /* A transaction that cannot succeed as a whole is taken apart: only the guilty fail. */
@@ -468,6 +477,31 @@ has_patience(const struct put_off *later)
 	return clock_boot_ms() - later->writes[0]->put_off_at_boot_ms < PATIENCE_MS;
 }
 
+/* ERR_CACHE_OFF_PENDING: not over, or not looked at. */
+static enum err
+look(struct turn *turn, struct put_off *later)
+{
+	struct service *service = turn->service;
+	int64_t now_ms = clock_boot_ms();
+	enum err err;
+
+	if (now_ms < later->pause.due_boot_ms && now_ms < service->look_for_all_boot_ms)
+		return ERR_CACHE_OFF_PENDING;
+	err = lease_wait_look(turn, &later->pause.wait);
+	if (err == ERR_CACHE_OFF_PENDING)
+		service->look_for_all_boot_ms = now_ms + LEASE_WAIT_POLL_MS;
+	return err;
+}
+
+static void
+wait_on(struct turn *turn, struct put_off *later)
+{
+	later->next = turn->put_offs;
+	turn->put_offs = later;
+	if (clock_boot_ms() >= later->pause.due_boot_ms)
+		later->pause.due_boot_ms = clock_boot_ms() + LEASE_WAIT_POLL_MS;
+}
+
 void
 writes_continue(struct turn *turn)
 {
@@ -475,14 +509,16 @@ writes_continue(struct turn *turn)
 
 	turn->put_offs = NULL;
 	for (struct put_off *next; later; later = next) {
-		bool due = turn->service->leases_due_boot_ms <= clock_boot_ms();
-		enum err err = due ? lease_wait_look(turn, &later->pause.wait) : ERR_CACHE_OFF_PENDING;
+		enum err err = look(turn, later);
 
 		next = later->next;
-		if (!has_patience(later))
+		if (err == ERR_CACHE_OFF_PENDING && has_patience(later)) {
+			wait_on(turn, later);
+			continue;
+		}
+		turn->service->put_offs--;
+		if (err == ERR_CACHE_OFF_PENDING)
 			finish(later->writes, later->count, ERR_STORE_RETRY);
-		else if (err == ERR_CACHE_OFF_PENDING)
-			put_off(turn, later->writes, later->count, &later->pause);
 		else if (err == ERR_STORE_UNAVAILABLE)
 			finish(later->writes, later->count, err);
 		else if (err == ERR_OK && later->pause.committed)
@@ -495,7 +531,12 @@ writes_continue(struct turn *turn)
 int64_t
 writes_due_boot_ms(const struct turn *turn)
 {
-	return turn->put_offs ? turn->service->leases_due_boot_ms : INT64_MAX;
+	int64_t due_ms = turn->put_offs ? turn->service->look_for_all_boot_ms : INT64_MAX;
+
+	for (const struct put_off *later = turn->put_offs; later; later = later->next)
+		if (later->pause.due_boot_ms < due_ms)
+			due_ms = later->pause.due_boot_ms;
+	return due_ms;
 }
 
 /* About how many rows a write may leave; what is claimed all at once is bounded by the season only. */

@@ -39,7 +39,8 @@ struct service {
 	struct directory_content seasons;   /* what counts of it at the time of the turn that began last */
 	struct season_book *book;           /* definitions parsed by this process */
 	int64_t look_ahead_due_boot_ms;
-	int64_t leases_due_boot_ms; /* when writes that were put off look again whether old leases are dead */
+	size_t put_offs;              /* of all turns: transactions that wait for old leases to end */
+	int64_t look_for_all_boot_ms; /* when one of them looks whether others have waited */
 };
 
 /* Creates the book. */

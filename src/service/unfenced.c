@@ -46,7 +46,7 @@ turn_cache_off(struct turn *turn, uint64_t change, struct lease_wait *wait)
 	if (err != ERR_OK)
 		return err;
 	metrics_add(METRIC_CACHE_SWITCHED_OFF, 1);
-	log_warning("Redis cannot be fenced, and no other host reaches it: the cache is turned off for everybody");
+	log_warning("the cache is turned off for everybody");
 	return look_at_gate(turn, wait);
 }
 
@@ -170,6 +170,14 @@ lease_wait_begin(struct turn *turn, const struct write_gate *gate, struct cache_
 		return err;
 	if (reach && count)
 		return distrust(turn, gate, writes, count, wait);
+	log_warning("Redis cannot be fenced, and no other host reaches it");
+	return turn_cache_off(turn, gate->change, wait);
+}
+
+enum err
+lease_wait_of_all(struct turn *turn, const struct write_gate *gate, struct lease_wait *wait)
+{
+	log_warning("the cache holds a newer revision than the database makes: was it restored? Nobody may trust it");
 	return turn_cache_off(turn, gate->change, wait);
 }
 
@@ -180,24 +188,23 @@ lease_wait_look(struct turn *turn, struct lease_wait *wait)
 }
 
 int64_t
-lease_wait_due_boot_ms(const struct lease_wait *wait)
+lease_wait_over_boot_ms(const struct lease_wait *wait)
 {
-	int64_t now_ms = clock_boot_ms();
 	int64_t since_ms = wait->count ? wait->watched[0].since_ms : wait->since_ms;
 
 	for (size_t i = 1; i < wait->count; i++)
 		if (wait->watched[i].since_ms > since_ms)
 			since_ms = wait->watched[i].since_ms;
-	if (since_ms + LEASE_DEAD_MS > now_ms && since_ms + LEASE_DEAD_MS < now_ms + LEASE_WAIT_POLL_MS)
-		return since_ms + LEASE_DEAD_MS;
-	return now_ms + LEASE_WAIT_POLL_MS;
+	return since_ms + LEASE_DEAD_MS;
 }
 
 enum err
 lease_wait_end(struct turn *turn, struct lease_wait *wait, enum err err)
 {
 	while (err == ERR_CACHE_OFF_PENDING) {
-		clock_sleep_ms(lease_wait_due_boot_ms(wait) - clock_boot_ms());
+		int64_t left_ms = lease_wait_over_boot_ms(wait) - clock_boot_ms();
+
+		clock_sleep_ms(left_ms > 0 && left_ms < LEASE_WAIT_POLL_MS ? left_ms : LEASE_WAIT_POLL_MS);
 		err = lease_wait_look(turn, wait);
 	}
 	return err;

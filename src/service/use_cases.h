@@ -54,10 +54,12 @@ struct lease_wait {
  */
 enum err lease_wait_begin(struct turn *turn, const struct write_gate *gate, struct cache_write *const writes[],
 			  size_t count, struct lease_wait *wait);
+/* The same about everybody, because the cache is of another past than the database. */
+enum err lease_wait_of_all(struct turn *turn, const struct write_gate *gate, struct lease_wait *wait);
 /* Looks whether it is over: the same results. The more often, the sooner is known that others have waited. */
 enum err lease_wait_look(struct turn *turn, struct lease_wait *wait);
-/* When to look next: at LEASE_WAIT_POLL_MS, or when its own time has passed, whichever is earlier. */
-int64_t lease_wait_due_boot_ms(const struct lease_wait *wait);
+/* When it has waited long enough by itself. */
+int64_t lease_wait_over_boot_ms(const struct lease_wait *wait);
 /* Waits as long as err is ERR_CACHE_OFF_PENDING. */
 enum err lease_wait_end(struct turn *turn, struct lease_wait *wait, enum err err);
 

@@ -13,7 +13,7 @@ lease_chore_init(struct lease_chore *chore, const struct conf *conf, struct uuid
 		.conf = conf,
 		.host = host,
 		.shared = shared,
-		.probe = probe_new(conf),
+		.probe = probe_new(conf, &host),
 		.calm_ms = CALM_FIRST_MS,
 		.reported = (enum breaker_state)shared->breaker.state,
 	};

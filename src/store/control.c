@@ -132,14 +132,20 @@ store_settle(struct store *store, uint64_t change)
 	return control_settle(store, change);
 }
 
+/*
+ * An epoch is never used twice, also where the database has forgotten some because it was restored: none is behind the
+ * clock.
+ */
+#define NEXT_EPOCH "epoch = GREATEST(epoch + 1, UNIX_TIMESTAMP())"
+
 /* From off and settled nobody can hold a lease, so the new epoch is settled from the start. */
 enum err
 store_new_epoch(struct store *store, const struct write_gate *gate, const char *redis_id)
 {
 	struct change wanted = {
 		.assignments = (gate->settled && !gate->enabled) || mutant(MUTANT_EPOCH_AT_ONCE)
-				       ? "enabled = TRUE, settled = TRUE, epoch = epoch + 1" CHANGED
-				       : "enabled = TRUE, settled = FALSE, epoch = epoch + 1" CHANGED,
+				       ? "enabled = TRUE, settled = TRUE, " NEXT_EPOCH CHANGED
+				       : "enabled = TRUE, settled = FALSE, " NEXT_EPOCH CHANGED,
 		.redis_id = redis_id,
 		.change = gate->change,
 	};
@@ -171,7 +177,7 @@ read_control(struct store *store, void *argument)
 	control->distrusted_count = 0;
 	buf_format(db_sql_select(store->db),
 		   GATE_COLUMNS
-		   ", d.version, " FLAG_COLUMNS ", t.player_id, t.season_id"
+		   ", d.version, " FLAG_COLUMNS ", t.player_id, t.season_id, @@global.read_only"
 		   " FROM cache_control c JOIN season_directory d ON d.id = 1 JOIN cache_flags f ON f.id = 1"
 		   " LEFT JOIN cache_distrust t ON TRUE WHERE c.id = 1 LIMIT %d",
 		   DISTRUSTED_MAX + 1);
@@ -181,7 +187,9 @@ read_control(struct store *store, void *argument)
 		return err;
 	if (db_rows(result) == 0)
 		err = ERR_STORE_SCHEMA;
-	while (db_next(result)) {
+	while (err == ERR_OK && db_next(result)) {
+		if (db_u64(result, GATE_COLUMN_COUNT + 1 + FLAG_COLUMN_COUNT + 2))
+			err = db_is_replica(store->db);
 		control_take_gate(result, &control->gate);
 		control->directory_version = db_u64(result, GATE_COLUMN_COUNT);
 		operators_take_flags(result, GATE_COLUMN_COUNT + 1, &control->flags);

@@ -34,9 +34,10 @@ struct db_result {
 	MYSQL_RES *rows;
 	MYSQL_ROW row;
 	unsigned long *lengths;
+	unsigned columns; /* there may be fewer than were asked for: what answers is not always what it should be */
 };
 
-enum { DEADLOCK = 1213 };
+enum { DEADLOCK = 1213, CLIENT_ERRORS = 2000, CLIENT_ERRORS_END = 3000 };
 
 /* What a server or client error means for the transaction that met it. Anything else is a fault of ours. */
 static const struct {
@@ -44,10 +45,11 @@ static const struct {
 	enum err err;
 	bool lost; /* the connection is of no use any more */
 } meanings[] = {
-	{1062, ERR_STORE_DUPLICATE, false}, /* duplicate key */
-	{1205, ERR_STORE_RETRY, false},     /* lock wait timeout: rolls back only the statement */
-	{DEADLOCK, ERR_STORE_RETRY, false},   {1020, ERR_STORE_RETRY, false}, /* record changed since it was read */
-	{1047, ERR_STORE_RETRY, false},                                       /* node not ready (Galera) */
+	{1062, ERR_STORE_DUPLICATE, false},   /* duplicate key */
+	{1205, ERR_STORE_RETRY, false},       /* lock wait timeout: rolls back only the statement */
+	{DEADLOCK, ERR_STORE_RETRY, false},   /* it was rolled back */
+	{1020, ERR_STORE_RETRY, false},       /* record changed since it was read */
+	{1047, ERR_STORE_RETRY, false},       /* node not ready (Galera) */
 	{1153, ERR_INTERNAL, true},           /* packet too large: this one can never succeed */
 	{1180, ERR_STORE_RETRY, false},       /* error during COMMIT */
 	{1969, ERR_STORE_UNAVAILABLE, false}, /* max_statement_time (MariaDB) */
@@ -131,6 +133,7 @@ fail(struct db *db, bool at_commit)
 			lost = meanings[i].lost;
 		}
 	}
+	lost |= code >= CLIENT_ERRORS && code < CLIENT_ERRORS_END;
 	if (err == ERR_INTERNAL || err == ERR_STORE_SCHEMA)
 		log_error("database error %s", db->error);
 	else
@@ -379,6 +382,7 @@ db_select(struct db *db, struct db_result **ret_result)
 	if (!result)
 		abort();
 	result->rows = rows;
+	result->columns = mysql_num_fields(rows);
 	*ret_result = result;
 	return ERR_OK;
 }
@@ -420,8 +424,8 @@ db_begin(struct db *db)
 enum err
 db_commit(struct db *db)
 {
-	if (!db->mysql)
-		return ERR_STORE_RETRY;
+	if (!db->mysql || !db->in_transaction)
+		return ERR_STORE_RETRY; /* it was rolled back */
 	buf_literal(db_sql(db), "COMMIT");
 	if (!send_query(db, METRIC_STATEMENT_COMMIT))
 		return fail(db, true);
@@ -435,6 +439,14 @@ db_rollback(struct db *db)
 	if (db->mysql && mysql_rollback(db->mysql) != 0)
 		db_disconnect(db);
 	db->in_transaction = false;
+}
+
+enum err
+db_is_replica(struct db *db)
+{
+	log_warning("the database is read-only: it is not the primary");
+	db_disconnect(db);
+	return ERR_STORE_RETRY;
 }
 
 bool
@@ -463,30 +475,45 @@ db_rewind(struct db_result *result)
 	mysql_data_seek(result->rows, 0);
 }
 
+/* NULL: SQL's, or there is no such column. */
+static const char *
+field(const struct db_result *result, unsigned column)
+{
+	return column < result->columns ? result->row[column] : NULL;
+}
+
 struct str
 db_text(const struct db_result *result, unsigned column)
 {
-	return (struct str){result->row[column] ? result->row[column] : "", result->lengths[column]};
+	const char *text = field(result, column);
+
+	return text ? (struct str){text, result->lengths[column]} : (struct str){"", 0};
 }
 
 uint64_t
 db_u64(const struct db_result *result, unsigned column)
 {
-	return result->row[column] ? strtoull(result->row[column], NULL, 10) : 0;
+	const char *text = field(result, column);
+
+	return text ? strtoull(text, NULL, 10) : 0;
 }
 
 int64_t
 db_i64(const struct db_result *result, unsigned column)
 {
-	return result->row[column] ? strtoll(result->row[column], NULL, 10) : 0;
+	const char *text = field(result, column);
+
+	return text ? strtoll(text, NULL, 10) : 0;
 }
 
 bool
 db_bytes(const struct db_result *result, unsigned column, void *bytes, size_t size)
 {
-	if (!result->row[column] || result->lengths[column] != size)
+	const char *text = field(result, column);
+
+	if (!text || result->lengths[column] != size)
 		return false;
-	memcpy(bytes, result->row[column], size);
+	memcpy(bytes, text, size);
 	return true;
 }
 

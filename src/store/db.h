@@ -49,6 +49,11 @@ enum err db_run_script(struct db *db, struct str script);
 enum err db_begin(struct db *db);
 enum err db_commit(struct db *db);
 void db_rollback(struct db *db);
+/*
+ * What was read says that this server takes no writes: it is not, or no longer, the primary. The connection is given
+ * up; the next one may lead to the primary. ERR_STORE_RETRY.
+ */
+enum err db_is_replica(struct db *db);
 /* Between db_begin and the end, whatever ended it. */
 bool db_in_transaction(const struct db *db);
 

@@ -185,8 +185,9 @@ find_others(struct store *store, void *argument)
 	struct host *host = argument;
 	struct db_result *result;
 
-	buf_format(db_sql_select(store->db), "host_id FROM cache_host WHERE seen_at_ms >= " SQL_NOW " - %d AND NOT ",
-		   HOST_ALIVE_MS);
+	buf_format(db_sql_select(store->db),
+		   "host_id FROM cache_host WHERE seen_at_ms BETWEEN " SQL_NOW " - %d AND " SQL_NOW " + %d AND NOT ",
+		   HOST_ALIVE_MS, HOST_ALIVE_MS); /* further ahead: the clock was set back since */
 	sql_is_id(store->db, "host_id", host->id);
 	buf_literal(db_sql_more(store->db), " AND ");
 	sql_is_text(store->db, "redis_id", str_from(host->redis_id));

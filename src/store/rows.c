@@ -145,15 +145,20 @@ select_rows(struct db *db, enum selection selection, struct progress_row *const 
 
 	if (err != ERR_OK)
 		return err;
-	while (db_next(result))
-		if (!mixed || db_text(result, KIND_COLUMN).ptr[0] == 'r')
+	while (err == ERR_OK && db_next(result))
+		if (db_text(result, 0).len == 0 && db_u64(result, 1))
+			err = db_is_replica(db);
+		else if (!mixed || db_text(result, KIND_COLUMN).ptr[0] == 'r')
 			take_row(result, selection, rows, count, arena);
 	db_rewind(result);
 	while (mixed && db_next(result))
 		take_part(result, db_text(result, KIND_COLUMN).ptr[0], rows, count, arena);
 	db_result_free(result);
-	return ERR_OK;
+	return err;
 }
+
+/* Of nobody: a server that takes no writes is not, or no longer, the primary, and what it says may be of the past. */
+#define IS_REPLICA "'', @@global.read_only, 0, 0, 0, 0"
 
 #define PASSES_OF "SELECT player_id, pass_id, since_ms, active, 0, 0, 'p' FROM pass_ownership WHERE "
 #define CLAIMS_OF "SELECT player_id, reward_id, claimed_at_ms, 0, 0, 0, 'c' FROM claim WHERE "
@@ -190,7 +195,8 @@ load_run(struct db *db, struct progress_row *const rows[], size_t count, struct 
 	const char *season = rows[0]->season->id;
 
 	clear(rows, count);
-	buf_literal(db_sql_select(db), ROW_COLUMNS " FROM progress FORCE INDEX (PRIMARY) WHERE ");
+	buf_literal(db_sql_select(db),
+		    IS_REPLICA " UNION ALL SELECT " ROW_COLUMNS " FROM progress FORCE INDEX (PRIMARY) WHERE ");
 	sql_players_of(db, season, rows, count);
 
 	enum err err = select_rows(db, PLAIN_ROWS, rows, count, arena);

@@ -19,10 +19,10 @@ read_active(struct store *store, void *argument)
 
 	buf_literal(sql, "player_id, active_hour FROM progress FORCE INDEX (by_activity) WHERE ");
 	sql_is_text(store->db, "season_id", str_from(active->season));
-	buf_format(sql, " AND active_hour <= %u AND (active_hour < %u OR player_id < ", active->at->at_hour,
+	buf_format(sql, " AND (active_hour < %u OR (active_hour = %u AND player_id < ", active->at->at_hour,
 		   active->at->at_hour);
 	db_quote(store->db, str_from(active->at->at_player));
-	buf_format(sql, ") ORDER BY active_hour DESC, player_id DESC LIMIT %llu", (unsigned long long)active->limit);
+	buf_format(sql, ")) ORDER BY active_hour DESC, player_id DESC LIMIT %llu", (unsigned long long)active->limit);
 
 	enum err err = db_select(store->db, &result);
 

@@ -621,7 +621,11 @@ active proctype relay()
 #else
 	:: true
 #endif
+#ifdef RELAY_ANY_ROW
+	atomic { rounds < DISTRUSTS && distrust != 0 -> rounds++ }
+#else
 	atomic { rounds < DISTRUSTS && distrust != 0 && distrust_settled -> saw = distrust; rounds++ }
+#endif
 	atomic {
 #ifdef RELAY_NO_ROW_LOCK
 		SHARE; my_epoch = epoch; my_life = life; my_caching = caching;

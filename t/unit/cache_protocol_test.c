@@ -310,19 +310,22 @@ test_fill(void)
 	close_cache();
 }
 
-/* What a key holds before a writer comes; kept: it stays, else a fence stands there. */
+/* What a key holds before a writer comes; kept: it stays, else a fence stands there. ahead: the database has not made
+ * it yet. */
 struct writer_case {
 	const char *held;
 	bool kept;
+	bool ahead;
 };
 
 static void
 test_fence(void)
 {
 	static const struct writer_case cases[] = {
-		{NULL, false},          {"L1", false},           {"V4.7\np\nold", false}, {"V5.7\np\nold", true},
-		{"V6.1\np\nold", true}, {"V10.1\np\nold", true}, {"T4.1", false},         {"T5.1", true},
-		{"T6.1", true},         {"nonsense", false},     {"V.7\np\n", false},     {"V5", false},
+		{NULL, false, false},         {"L1", false, false},         {"V4.7\np\nold", false, false},
+		{"V5.7\np\nold", true, true}, {"V6.1\np\nold", true, true}, {"V10.1\np\nold", true, true},
+		{"T4.1", false, false},       {"T5.1", true, false},        {"T6.1", true, false},
+		{"nonsense", false, false},   {"V.7\np\n", false, false},   {"V5", false, false},
 	};
 
 	open_cache();
@@ -331,7 +334,7 @@ test_fence(void)
 		struct cache_write write = a_write(5, true);
 
 		plant(cases[i].held);
-		CU_ASSERT_EQUAL(fence(&write), ERR_OK);
+		CU_ASSERT_EQUAL(fence(&write), cases[i].ahead ? ERR_CACHE_AHEAD : ERR_OK);
 		if (cases[i].kept) {
 			CU_ASSERT_STRING_EQUAL(held(), cases[i].held);
 		} else {
@@ -354,9 +357,9 @@ static void
 test_confirm(void)
 {
 	static const struct writer_case cases[] = {
-		{NULL, false},          {"L1", false},          {"V4.7\np\nold", false},
-		{"V5.7\np\nold", true}, {"V6.7\np\nold", true}, {"T4.1", false},
-		{"T5.1", true},         {"T6.1", true},         {"nonsense", false},
+		{NULL, false, false},          {"L1", false, false},          {"V4.7\np\nold", false, false},
+		{"V5.7\np\nold", true, false}, {"V6.7\np\nold", true, false}, {"T4.1", false, false},
+		{"T5.1", true, false},         {"T6.1", true, false},         {"nonsense", false, false},
 	};
 
 	open_cache();
@@ -402,7 +405,29 @@ test_own_fence_becomes_the_value(void)
 	close_cache();
 }
 
-/* A key of another type can be neither fenced nor confirmed, and that is said; what is there is left alone. */
+/* A relay's fence is of what stands: its own revision may be there. */
+static void
+test_fence_of_what_stands(void)
+{
+	static const struct writer_case cases[] = {{"V4.7\np\nold", false, false},
+						   {"V5.7\np\nold", true, false},
+						   {"V6.1\np\nold", true, true},
+						   {"T6.1", true, false}};
+
+	open_cache();
+	CU_ASSERT_TRUE(look().trusted);
+	for (size_t i = 0; i < COUNT_OF(cases); i++) {
+		struct cache_write write = a_write(5, true);
+
+		write.stands = true;
+		plant(cases[i].held);
+		CU_ASSERT_EQUAL(fence(&write), cases[i].ahead ? ERR_CACHE_AHEAD : ERR_OK);
+		CU_ASSERT_EQUAL(strcmp(held(), cases[i].held) == 0, cases[i].kept);
+	}
+	close_cache();
+}
+
+/* A key of another type is nothing of ours: a fence takes its place. A reader leaves it alone. */
 static void
 test_wrong_type(void)
 {
@@ -411,10 +436,15 @@ test_wrong_type(void)
 	struct cache_write write = a_write(5, true);
 
 	plant(LIST);
-	CU_ASSERT_EQUAL(fence(&write), ERR_CACHE_UNAVAILABLE);
-	CU_ASSERT_TRUE(look().trusted);
-	CU_ASSERT_EQUAL(confirm(&write), ERR_CACHE_UNAVAILABLE);
+	CU_ASSERT_EQUAL(lookup(true).state, CACHE_ABSENT);
 	CU_ASSERT_STRING_EQUAL(held(), LIST);
+	CU_ASSERT_EQUAL(fence(&write), ERR_OK);
+	expect_fence(held(), 5, 0);
+	CU_ASSERT_EQUAL(confirm(&write), ERR_OK);
+	CU_ASSERT_STRING_EQUAL(held(), "V5.7\np\n{new}");
+	plant(LIST);
+	CU_ASSERT_EQUAL(confirm(&write), ERR_OK);
+	expect_fence(held(), 5, 0);
 	close_cache();
 }
 
@@ -433,10 +463,7 @@ test_several_writes(void)
 	CU_ASSERT_NOT_EQUAL(a.nonce, b.nonce);
 	CU_ASSERT_EQUAL(port->confirm(port->self, &gate, both, 2), ERR_OK);
 	CU_ASSERT_STRING_EQUAL(held(), "V5.7\np\n{new}");
-	plant(LIST);
-	CU_ASSERT_EQUAL(port->fence(port->self, &gate, both, 2), ERR_CACHE_UNAVAILABLE);
-	CU_ASSERT_TRUE(look().trusted);
-	CU_ASSERT_EQUAL(port->confirm(port->self, &gate, both, 2), ERR_CACHE_UNAVAILABLE);
+	CU_ASSERT_EQUAL(port->fence(port->self, &gate, both, 2), ERR_CACHE_AHEAD);
 	close_cache();
 }
 
@@ -670,7 +697,7 @@ test_view_is_of_one_connection(void)
 	struct cache_lookup *wanteds[] = {&wanted};
 
 	redis_server_ask(&server, "CLIENT KILL TYPE normal SKIPME yes");
-	struct cache_write write = a_write(4, true);
+	struct cache_write write = a_write(6, true);
 
 	CU_ASSERT_EQUAL(fence(&write), ERR_OK);
 	CU_ASSERT_FALSE(port->lookup(port->self, before, wanteds, 1, false, &arena));
@@ -1043,6 +1070,7 @@ main(void)
 		{"FENCE", test_fence},
 		{"CONFIRM", test_confirm},
 		{"the own fence becomes the value", test_own_fence_becomes_the_value},
+		{"FENCE of what stands", test_fence_of_what_stands},
 		{"a key of another type", test_wrong_type},
 		{"several writes", test_several_writes},
 		{"values that Redis may say", test_value_parse},

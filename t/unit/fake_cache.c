@@ -223,17 +223,21 @@ fence(void *self, const struct write_gate *gate, struct cache_write *const write
 	struct fake_cache *cache = self;
 	enum fake_fault fault = fake_fault_of(cache->faults, CALL_FENCE);
 	size_t done = written(cache, gate, fault, count);
+	bool ahead = false;
 
 	for (size_t i = 0; i < done; i++) {
 		struct cache_write *write = writes[i];
+		const struct fake_entry *entry = find(cache, gate->epoch, write->player, write->season);
 
+		ahead |= write->changed && entry && entry->kind == 'V' &&
+			 entry->revision > write->revision - !write->stands;
 		write->nonce = ++cache->nonces;
 		if (write->changed &&
 		    !fake_cache_is_fenced(cache, gate->epoch, write->player, write->season, write->revision))
 			put(cache, gate->epoch, write->player, write->season, 'T', write->revision)->nonce =
 				write->nonce;
 	}
-	return outcome(cache, gate, fault);
+	return ahead && outcome(cache, gate, fault) == ERR_OK ? ERR_CACHE_AHEAD : outcome(cache, gate, fault);
 }
 
 static void

@@ -642,6 +642,40 @@ test_put_off(void)
 	close_fake();
 }
 
+/* What is put off later must not push back the look that an earlier one waits for. */
+static void
+test_put_off_one_after_another(void)
+{
+	open_fake(true);
+	warm_up();
+	fake.store.others_reach_until_boot_ms = INT64_MAX;
+	fake.cache.gone = true;
+	fake_service_begin(&fake);
+	fake.turn.puts_off = true;
+	const struct grant_command *first = fake_service_grant(&fake, "p", "s1", "k", 10);
+	int64_t before_ms = clock_boot_ms();
+	unsigned more = 0;
+
+	turn_run(&fake.turn);
+	while (first->write.put_off && clock_boot_ms() - before_ms < LEASE_DEAD_MS * 2) {
+		char player[16];
+
+		snprintf(player, sizeof(player), "p%u", more++);
+		clock_sleep_ms(5);
+		fake_service_grant(&fake, arena_copy(fake.turn.arena, str_from(player)), "s1", "k", 10);
+		turn_run(&fake.turn);
+		turn_continue(&fake.turn);
+	}
+	CU_ASSERT(clock_boot_ms() - before_ms < LEASE_DEAD_MS + 50);
+	CU_ASSERT(first->write.err == ERR_OK && more > 20);
+	fake.cache.gone = false;
+	while (turn_due_boot_ms(&fake.turn) != INT64_MAX) {
+		clock_sleep_ms(turn_due_boot_ms(&fake.turn) - clock_boot_ms());
+		turn_continue(&fake.turn);
+	}
+	close_fake();
+}
+
 /* The same after COMMIT: it is not made again, and its result is the first one's. */
 static void
 test_acknowledgement_put_off(void)
@@ -1084,6 +1118,7 @@ main(void)
 		{"cut off: the player is distrusted", test_cut_off},
 		{"cut off before the confirmation", test_cut_off_before_confirmation},
 		{"cut off: the write is put off", test_put_off},
+		{"cut off: one put off after another", test_put_off_one_after_another},
 		{"cut off after COMMIT: the acknowledgement is put off", test_acknowledgement_put_off},
 		{"cut off, and then all are", test_cut_off_becomes_an_outage},
 		{"the relay", test_relay},
