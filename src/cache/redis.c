@@ -24,6 +24,7 @@ struct redis {
 	char scripts[SCRIPT_COUNT][SHA1_HEX_SIZE];
 	int64_t retry_at_boot_ms;
 	int64_t answer_by_boot_ms; /* of this round trip */
+	bool looked_late;          /* whether an answer lies there, when its time had passed */
 	bool silent;               /* the last failure was a time-out */
 	bool reported;             /* the present outage is in the log already */
 };
@@ -97,6 +98,7 @@ void
 redis_begin(struct redis *redis)
 {
 	redis->answer_by_boot_ms = clock_boot_ms() + redis->conf->cache.turn_timeout_ms;
+	redis->looked_late = false;
 }
 
 void
@@ -154,7 +156,8 @@ send_all(struct redis *redis)
 
 /*
  * Is there something to read, in time? All replies of a round trip together are waited for, or who sends a byte now and
- * then holds us for ever; and nobody waits on once others have found that it is in vain.
+ * then holds us for ever; and nobody waits on once others have found that it is in vain. What lies there already,
+ * because it was this process that was held up, is taken once.
  */
 static bool
 wait_readable(struct redis *redis)
@@ -164,13 +167,18 @@ wait_readable(struct redis *redis)
 	for (;;) {
 		int64_t left_ms = redis->answer_by_boot_ms - clock_boot_ms();
 
-		if (left_ms <= 0 || (redis->breaker && !breaker_allows(redis->breaker)))
-			return false;
+		bool late = left_ms <= 0 || (redis->breaker && !breaker_allows(redis->breaker));
 
-		int ready = poll(&watched, 1, left_ms < LOOK_UP_MS ? (int)left_ms : LOOK_UP_MS);
+		if (late && redis->looked_late)
+			return false;
+		redis->looked_late |= late;
+
+		int ready = poll(&watched, 1, late ? 0 : left_ms < LOOK_UP_MS ? (int)left_ms : LOOK_UP_MS);
 
 		if (ready > 0)
 			return true;
+		if (late)
+			return false;
 		if (ready < 0 && errno != EINTR)
 			return false;
 	}

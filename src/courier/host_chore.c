@@ -38,6 +38,7 @@ relay_page(struct courier *courier, bool crowded, bool *ret_more)
 {
 	struct distrust_row *rows;
 	struct turn turn;
+	size_t relayed = 0;
 	size_t count;
 	enum err err;
 
@@ -46,8 +47,8 @@ relay_page(struct courier *courier, bool crowded, bool *ret_more)
 	err = store_distrust_page(courier->store, crowded ? RELAY_AFTER_CROWDED_MS : RELAY_AFTER_MS, RELAY_PAGE,
 				  &courier->arena, &rows, &count);
 	if (err == ERR_OK && count)
-		err = relay_run(&turn, rows, count);
-	*ret_more = err == ERR_OK && count == RELAY_PAGE;
+		err = relay_run(&turn, rows, count, &relayed);
+	*ret_more = relayed == RELAY_PAGE;
 	return err;
 }
 

@@ -11,7 +11,7 @@
 #include "lane/fcgi.h"
 #include "lane/lateness.h"
 
-enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 64, CONTINUE_MS = 5 };
+enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 512, SPARES_MAX = 8, CONTINUE_MS = 5 };
 
 struct place {
 	struct fcgi *fcgi;
@@ -51,6 +51,7 @@ struct loop {
 	struct flight *under_way;
 	struct flight *spare;
 	size_t under_way_count;
+	size_t spare_count;
 	struct lateness lateness;
 	bool draining;
 };
@@ -357,8 +358,14 @@ end_flight(struct loop *loop, struct flight *flight)
 	arena_reset(&flight->arena);
 	flight->ready_count = 0;
 	flight->ready_bytes = 0;
+	flight->next = NULL;
+	if (loop->spare_count == SPARES_MAX) {
+		free_flights(flight);
+		return;
+	}
 	flight->next = loop->spare;
 	loop->spare = flight;
+	loop->spare_count++;
 }
 
 static struct flight *
@@ -369,6 +376,7 @@ take_spare(struct loop *loop)
 	if (!flight)
 		return new_flight(loop);
 	loop->spare = flight->next;
+	loop->spare_count--;
 	flight->next = NULL;
 	return flight;
 }

@@ -1,6 +1,7 @@
 /* The relay: see relay.h. */
 #include "service/relay.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/log.h"
@@ -26,7 +27,22 @@ compare_rows(const void *a, const void *b)
 	return order ? order : str_compare(x->player, y->player);
 }
 
-/* Those of seasons that are known here, in the order of locking. */
+/* A season that the directory does not name (any more) is known by its id: nothing else of it is asked for. */
+static enum err
+season_of(struct relay *relay, const char *id, const struct season_entry **ret_season)
+{
+	enum err err = turn_season(relay->turn, str_from(id), ret_season);
+	struct season_entry *bare;
+
+	if (err != ERR_SEASON_NOT_FOUND)
+		return err;
+	bare = ARENA_NEW(relay->turn->arena, struct season_entry);
+	snprintf(bare->id, sizeof(bare->id), "%s", id);
+	*ret_season = bare;
+	return ERR_OK;
+}
+
+/* In the order of locking. */
 static enum err
 choose(struct relay *relay, const struct distrust_row rows[], size_t count)
 {
@@ -39,10 +55,8 @@ choose(struct relay *relay, const struct distrust_row rows[], size_t count)
 	qsort(relay->rows, count, sizeof(rows[0]), compare_rows);
 	for (size_t i = 0; i < count; i++) {
 		const struct season_entry *season;
-		enum err err = turn_season(relay->turn, str_from(relay->rows[i].season), &season);
+		enum err err = season_of(relay, relay->rows[i].season, &season);
 
-		if (err == ERR_SEASON_NOT_FOUND)
-			continue;
 		if (err != ERR_OK)
 			return err;
 		relay->rows[relay->count] = relay->rows[i];
@@ -103,12 +117,13 @@ relay_all(struct relay *relay)
 }
 
 enum err
-relay_run(struct turn *turn, const struct distrust_row rows[], size_t count)
+relay_run(struct turn *turn, const struct distrust_row rows[], size_t count, size_t *ret_relayed)
 {
 	const struct store_port *store = turn->service->rooms.store;
 	struct relay relay = {.turn = turn};
 	enum err err = choose(&relay, rows, count);
 
+	*ret_relayed = 0;
 	if (err != ERR_OK || relay.count == 0)
 		return err;
 	err = store->begin(store->self, &relay.gate);
@@ -116,7 +131,7 @@ relay_run(struct turn *turn, const struct distrust_row rows[], size_t count)
 		return err;
 	err = relay_all(&relay);
 	if (err == ERR_OK)
-		metrics_add(METRIC_CACHE_RELAYED, relay.count);
+		metrics_add(METRIC_CACHE_RELAYED, *ret_relayed = relay.count);
 	else
 		store->rollback(store->self);
 	if (err == ERR_CACHE_AHEAD) { /* of another past than the database's */

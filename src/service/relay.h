@@ -8,10 +8,10 @@
 #include "service/turn.h"
 
 /*
- * One transaction for these rows of cache_distrust; each season has to be one of the turn's directory, others are left
- * alone. ERR_OK also where the cache is being changed and nothing was done; ERR_CACHE_UNAVAILABLE: Redis is not
- * reached from here; else the store's error, and it may be tried again.
+ * One transaction for these rows of cache_distrust; *ret_relayed of them are gone. ERR_OK also where the cache is being
+ * changed and nothing was done; ERR_CACHE_UNAVAILABLE: Redis is not reached from here; else the store's error, and it
+ * may be tried again.
  */
-enum err relay_run(struct turn *turn, const struct distrust_row rows[], size_t count);
+enum err relay_run(struct turn *turn, const struct distrust_row rows[], size_t count, size_t *ret_relayed);
 
 #endif

@@ -523,6 +523,8 @@ writes_continue(struct turn *turn)
 			finish(later->writes, later->count, err);
 		else if (err == ERR_OK && later->pause.committed)
 			complete(later);
+		else if (!has_patience(later))
+			finish(later->writes, later->count, ERR_STORE_RETRY);
 		else /* what failed in the wait is nobody's fault yet */
 			transact_or_split(turn, later->writes, later->count);
 	}

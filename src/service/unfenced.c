@@ -24,6 +24,8 @@ look_at_gate(struct turn *turn, struct lease_wait *wait)
 	struct write_gate gate;
 	enum err err = store->cache_gate(store->self, &gate);
 
+	if (err == ERR_OK && gate.settled && gate.enabled && !gate.same_database)
+		return ERR_STORE_RETRY; /* a database that does not know of this wait */
 	if (err != ERR_OK || gate.settled)
 		return err;
 	if (wait->change != gate.change) {
@@ -201,7 +203,12 @@ lease_wait_over_boot_ms(const struct lease_wait *wait)
 enum err
 lease_wait_end(struct turn *turn, struct lease_wait *wait, enum err err)
 {
+	int64_t give_up_at_ms = clock_boot_ms() + LEASE_WAIT_MOST_MS;
+
 	while (err == ERR_CACHE_OFF_PENDING) {
+		if (clock_boot_ms() >= give_up_at_ms)
+			return ERR_STORE_RETRY;
+
 		int64_t left_ms = lease_wait_over_boot_ms(wait) - clock_boot_ms();
 
 		clock_sleep_ms(left_ms > 0 && left_ms < LEASE_WAIT_POLL_MS ? left_ms : LEASE_WAIT_POLL_MS);

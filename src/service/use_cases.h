@@ -28,7 +28,7 @@ void payments_publish(struct payment *finished);
  * without a fence and answer without a confirmation?
  */
 enum err writes_are_distrusted(struct turn *turn, struct cache_write *const writes[], size_t count, bool *ret_all);
-enum { LEASE_WAIT_POLL_MS = 20 };
+enum { LEASE_WAIT_POLL_MS = 20, LEASE_WAIT_MOST_MS = 4000 };
 
 /* A row of cache_distrust that is waited for, and since when it was seen. */
 struct watched {
@@ -60,7 +60,7 @@ enum err lease_wait_of_all(struct turn *turn, const struct write_gate *gate, str
 enum err lease_wait_look(struct turn *turn, struct lease_wait *wait);
 /* When it has waited long enough by itself. */
 int64_t lease_wait_over_boot_ms(const struct lease_wait *wait);
-/* Waits as long as err is ERR_CACHE_OFF_PENDING. */
+/* Waits as long as err is ERR_CACHE_OFF_PENDING; ERR_STORE_RETRY after LEASE_WAIT_MOST_MS. */
 enum err lease_wait_end(struct turn *turn, struct lease_wait *wait, enum err err);
 
 #endif

@@ -165,6 +165,8 @@ run(struct lease_chore *chore, struct store *store, const struct store_control *
 		chore->off_since_ms = 0;
 	else
 		note_off(chore, now_ms);
+	if (gate->settled)
+		chore->unsettled_change = 0; /* a restored database may count to the same number again */
 	if (mutant(MUTANT_EPOCH_AT_ONCE) && !gate->enabled && chore->well_since_ms != 0)
 		begin_epoch(chore, store, gate, "planted: old leases may be alive");
 	else if (!gate->settled)

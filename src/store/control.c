@@ -31,10 +31,12 @@ select_gate(struct db *db, struct write_gate *ret_gate)
 
 	if (err != ERR_OK)
 		return err;
-	if (db_next(result))
-		control_take_gate(result, ret_gate);
-	else
+	if (!db_next(result))
 		err = ERR_STORE_SCHEMA;
+	else if (db_u64(result, GATE_COLUMN_COUNT)) /* where it was asked for */
+		err = db_is_replica(db);
+	else
+		control_take_gate(result, ret_gate);
 	db_result_free(result);
 	return err;
 }
@@ -49,13 +51,16 @@ control_begin(void *self, struct write_gate *ret_gate)
 		return store_edge(err);
 	buf_literal(db_sql(store->db),
 		    "SELECT " GATE_COLUMNS " FROM cache_control c WHERE c.id = 1 LOCK IN SHARE MODE");
-	return store_edge(select_gate(store->db, ret_gate));
+	err = select_gate(store->db, ret_gate);
+	if (err != ERR_OK)
+		db_rollback(store->db);
+	return store_edge(err);
 }
 
 static enum err
 read_gate(struct store *store, void *argument)
 {
-	buf_literal(db_sql_select(store->db), GATE_COLUMNS " FROM cache_control c WHERE c.id = 1");
+	buf_literal(db_sql_select(store->db), GATE_COLUMNS ", @@global.read_only FROM cache_control c WHERE c.id = 1");
 	return select_gate(store->db, argument);
 }
 

@@ -75,7 +75,9 @@ insert(struct store *store, void *argument)
 {
 	const struct distrust *distrust = argument;
 
-	buf_literal(db_sql(store->db), "INSERT IGNORE INTO cache_distrust (player_id, season_id, distrust_id, settled, "
+	/* A row that is there stays what it is, and lives on as long as a new one: who waits for others beside it needs
+	 * both. */
+	buf_literal(db_sql(store->db), "INSERT INTO cache_distrust (player_id, season_id, distrust_id, settled, "
 				       "created_at_ms) VALUES ");
 	for (size_t i = 0; i < distrust->count; i++) {
 		const struct distrust_row *row = &distrust->rows[i];
@@ -88,6 +90,7 @@ insert(struct store *store, void *argument)
 		sql_raw(store->db, SQL_NOW);
 		sql_row_end(store->db);
 	}
+	buf_literal(db_sql_more(store->db), " ON DUPLICATE KEY UPDATE created_at_ms = VALUES(created_at_ms)");
 	return db_run(store->db, NULL);
 }
 

@@ -658,11 +658,11 @@ test_put_off_one_after_another(void)
 
 	turn_run(&fake.turn);
 	while (first->write.put_off && clock_boot_ms() - before_ms < LEASE_DEAD_MS * 2) {
-		char player[16];
+		const char *player = more % 2 ? "q" : "r";
+		struct str key = arena_format(fake.turn.arena, "k%u", more++);
 
-		snprintf(player, sizeof(player), "p%u", more++);
 		clock_sleep_ms(5);
-		fake_service_grant(&fake, arena_copy(fake.turn.arena, str_from(player)), "s1", "k", 10);
+		fake_service_grant(&fake, player, "s1", key.ptr, 10);
 		turn_run(&fake.turn);
 		turn_continue(&fake.turn);
 	}
@@ -720,13 +720,15 @@ test_cut_off_becomes_an_outage(void)
 	close_fake();
 }
 
+static size_t relayed;
+
 static void
 expect_relayed(enum err expected, bool there)
 {
 	struct distrust_row row = {.player = STR("p"), .season = "s1"};
 
 	fake_service_begin(&fake);
-	CU_ASSERT_EQUAL(relay_run(&fake.turn, &row, 1), expected);
+	CU_ASSERT_EQUAL(relay_run(&fake.turn, &row, 1, &relayed), expected);
 	CU_ASSERT_EQUAL(fake_store_distrust(&fake.store, "p/s1") != NULL, there);
 	CU_ASSERT_FALSE(fake.store.open);
 }
@@ -761,7 +763,8 @@ test_relay(void)
 	close_fake();
 }
 
-/* A player of a season that is not in the directory waits; the others do not wait with him. */
+/* Also a player of a season that is not in the directory (any more): his row must not stand before the others' for
+ * ever. */
 static void
 test_relay_of_an_unknown_season(void)
 {
@@ -771,9 +774,10 @@ test_relay_of_an_unknown_season(void)
 	warm_up();
 	CU_ASSERT_EQUAL(fake.store.port.distrust(&fake.store, rows, 2), ERR_OK);
 	fake_service_begin(&fake);
-	CU_ASSERT_EQUAL(relay_run(&fake.turn, rows, 2), ERR_OK);
+	CU_ASSERT_EQUAL(relay_run(&fake.turn, rows, 2, &relayed), ERR_OK);
+	CU_ASSERT_EQUAL(relayed, 2);
 	CU_ASSERT_PTR_NULL(fake_store_distrust(&fake.store, "p/s1"));
-	CU_ASSERT_PTR_NOT_NULL(fake_store_distrust(&fake.store, "p/gone"));
+	CU_ASSERT_PTR_NULL(fake_store_distrust(&fake.store, "p/gone"));
 	close_fake();
 }
 
@@ -913,7 +917,7 @@ random_relay(uint64_t *random)
 		rows[i] = (struct distrust_row){.player = str_from(players[i]),
 						.season = seasons[random_below(random, 2)]};
 	fake_service_begin(&fake);
-	relay_run(&fake.turn, rows, 1 + random_below(random, COUNT_OF(rows)));
+	relay_run(&fake.turn, rows, 1 + random_below(random, COUNT_OF(rows)), &relayed);
 }
 
 /* What happens between turns: evictions, Redis or the steward away, other hosts that reach it, a relay, a new epoch. */
