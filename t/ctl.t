@@ -77,7 +77,7 @@ my %never = (
 
 my $stamp = qr/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/;
 my @commands = ('migrate', 'season validate', 'season import', 'season publish', 'season show', 'season list', 'key generate', 'token',
-    'audit verify', 'player verify', 'doctor', 'flag', 'cache status', 'cache flush', 'cache warm', 'cache show');
+    'audit verify', 'player verify', 'top', 'doctor', 'flag', 'cache status', 'cache flush', 'cache warm', 'cache show');
 
 subtest 'the command line' => sub {
     for my $option ('--help', '-h') {

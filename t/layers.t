@@ -43,7 +43,7 @@ my %vendor_place = (
     'confuse' => [qw(base/conf.c)],
     'cjose/' => [qw(auth/)],
     'openssl/' => [qw(auth/ base/digest.c)],
-    'curl/' => [qw(economy/client.c)],
+    'curl/' => [qw(economy/client.c ctl/samples.c)],
     'microhttpd' => [qw(sandbox/server.c)],
     'systemd/' => [qw(master/notify.c)],
 );

@@ -145,4 +145,28 @@ subtest 'vitals' => sub {
     is($metrics->{"battlepass_build_info{version=\"$version\"}"}, 1, "version $version");
 };
 
+subtest 'battlepassctl top' => sub {
+    my $url = $s->metrics_url . '/metrics';
+    my $reader = $s->fresh_player;
+    progress($s, $reader);
+    $s->wait_until(2, sub { from_cache(progress($s, $reader)) });
+    my $pid = fork // die "fork: $!";
+    if ($pid == 0) {
+        progress($s, $reader) while 1;
+    }
+    my ($status, $text) = $s->ctl('top', '--url', $url, '--every', 1, '--once');
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+    is($status, 0, 'exit status');
+    my ($rate, @quantiles) = $text =~ m{^progress, cache +([\d.]+)/s +([\d.]+)ms +([\d.]+)ms +([\d.]+)ms$}m;
+    cmp_ok($rate // 0, '>', 10, 'cached reads') or diag($text);
+    ok(@quantiles == 3 && $quantiles[0] <= $quantiles[1] && $quantiles[1] <= $quantiles[2] && $quantiles[2] > 0, 'their p50, p95 and p99') or diag($text);
+    like($text, qr{^hits +100\.0 %   breaker closed   distrusted 0$}m, 'hit ratio and breaker');
+    like($text, qr{^progress, store +0\.0/s +- +- +-$}m, 'nothing from the store');
+    like($text, qr{^memory +[\d.]+ MiB private   Redis [\d.]+ of \d+ MiB, \d+ keys$}m, 'memory');
+    is([ $s->ctl('top', '--url', $url =~ s/metrics$/livez/r, '--once') ], [ 1, match qr/not battlepassd's/ ], 'another page');
+    is([ $s->ctl('top', '--url', 'http://127.0.0.1:1/metrics', '--once') ], [ 1, match qr/127\.0\.0\.1:1/ ], 'nobody there');
+    is([ $s->ctl('top', '--every', 0) ], [ 1, match qr/1 to 3600/ ], 'no interval');
+};
+
 done_testing;

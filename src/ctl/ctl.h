@@ -34,6 +34,7 @@ typedef int ctl_command(struct ctl *ctl, int argc, char **argv);
 ctl_command ctl_migrate; /* migrate.c */
 ctl_command ctl_season_validate, ctl_season_import, ctl_season_publish, ctl_season_show, ctl_season_list; /* season.c */
 ctl_command ctl_cache_status, ctl_cache_flush, ctl_cache_warm, ctl_cache_show;                            /* cache.c */
+ctl_command ctl_top;                                                                                      /* top.c */
 ctl_command ctl_doctor;                                                                                   /* doctor.c */
 ctl_command ctl_flag;                                                                                     /* flag.c */
 ctl_command ctl_audit_verify;                                                                             /* audit.c */

@@ -29,6 +29,8 @@ static const struct {
 	{"season", "list", ctl_season_list, "", "lists the seasons with state and revision"},
 	{"player", "verify", ctl_player_verify, "[--season S] PLAYER | --all",
 	 "checks that the ledgers of a player, or of all, give what is stored; a line for each fault"},
+	{"top", NULL, ctl_top, "[--url URL] [--every SECONDS] [--once]",
+	 "shows live what this host does: rates, latencies, hit ratio, breaker, what waits; URL: of its /metrics"},
 	{"doctor", NULL, ctl_doctor, "",
 	 "looks at configuration, database, Redis, keys, sockets, clocks and limits: what is wrong, and what to type"},
 	{"flag", NULL, ctl_flag, "[NAME [VALUE --reason TEXT]]",
