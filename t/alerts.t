@@ -1,5 +1,5 @@
 #!/usr/bin/perl
-# The alerts: promtool takes the rules and their cases, the manual has a section for each alert and names only what
+# The alerts and the dashboard: promtool takes the rules and their cases, the manual has a section for each alert and names only what
 # there is, and all metrics are those of docs/metrics.md. Each rule is then changed, comparison by comparison: cases that still pass
 # would prove nothing.
 use Test2::V0 '!call';
@@ -44,6 +44,8 @@ my $tests = yaml("$folder/battlepass.tests.yml");
 my @all = map { @{ $_->{rules} } } @{ $rules->{groups} };
 my @alerts = grep { $_->{alert} } @all;
 my @records = grep { $_->{record} } @all;
+my $dashboard = $json->decode(slurp('examples/grafana/battlepass.json'));
+my @panels = grep { $_->{type} ne 'row' } @{ $dashboard->{panels} };
 my $book = slurp('docs/alerts.md');
 my %section = $book =~ /^## (\S+)\n(.*?)(?=^## |\z)/msg;
 
@@ -51,7 +53,7 @@ my %section = $book =~ /^## (\S+)\n(.*?)(?=^## |\z)/msg;
 
 # Names of samples => their labels, from the manual of the metrics and from what is recorded.
 my %samples = do {
-    my %found = (up => []);
+    my %found = (up => [], ALERTS => [qw(alertname alertstate instance)]);
     my $text = slurp('docs/metrics.md');
     while ($text =~ /^\| `(\w+)` \| (\w+) \| ([^|]*?) ?\| /mg) {
         my ($name, $type, @labels) = ($1, $2, split /, /, $3);
@@ -70,7 +72,7 @@ my %samples = do {
 sub strangers {
     my ($expression) = @_;
     my (@wrong, %known);
-    while ($expression =~ /\b((?:\w+:)?battlepass_\w+(?::\w+)?|up)\b(?=[^"]*(?:"[^"]*"[^"]*)*$)(?:\{([^}]*)\})?/g) {
+    while ($expression =~ /\b((?:\w+:)?battlepass_\w+(?::\w+)?|up|ALERTS)\b(?=[^"]*(?:"[^"]*"[^"]*)*$)(?:\{([^}]*)\})?/g) {
         my ($name, $matchers) = ($1, $2 // '');
         if (!$samples{$name}) {
             push @wrong, $name;
@@ -84,6 +86,8 @@ sub strangers {
     return \@wrong;
 }
 
+sub panel_expressions { my ($panel) = @_; return map { $_->{expr} } @{ $panel->{targets} } }
+
 subtest 'metrics' => sub {
     is(strangers('sum by (route) (rate(battlepass_requests_total{status=~"5.."}[5m]))'), [], 'what there is, is taken');
     is(strangers('rate(battlepass_request_total{status="500"}[5m])'), ['battlepass_request_total'], 'a name that is not there is found');
@@ -91,6 +95,9 @@ subtest 'metrics' => sub {
     is(strangers('battlepass_request_duration_seconds'), ['battlepass_request_duration_seconds'], 'a histogram has no sample of its bare name');
     is(strangers($_->{expr}), [], $_->{alert} // $_->{record}) for @all;
     is(strangers($_), [], $_) for map { $_->{series} } map { @{ $_->{input_series} } } @{ $tests->{tests} };
+    for my $panel (@panels) { is(strangers($_), [], "panel $panel->{title}") for panel_expressions($panel) }
+    is(strangers($_->{expr}), [], "annotation $_->{name}") for @{ $dashboard->{annotations}{list} };
+    is(strangers($_->{query}{query}), [], "variable $_->{name}") for grep { $_->{type} eq 'query' } @{ $dashboard->{templating}{list} };
 };
 
 # --- rules ---
@@ -238,9 +245,42 @@ subtest 'commands of the manual' => sub {
     cmp_ok(scalar(() = $code =~ /battlepassctl/g), '>', 10, 'there are some');
 };
 
+# --- the dashboard ---
+
+subtest 'the dashboard' => sub {
+    is($dashboard->{schemaVersion}, 39, 'schema');
+    is([ map { $_->{name} } @{ $dashboard->{templating}{list} } ], [qw(datasource job instance)], 'variables');
+    my (%ids, %taken);
+    for my $panel (@{ $dashboard->{panels} }) {
+        my $at = $panel->{gridPos};
+        ok(!$ids{ $panel->{id} }++, "panel $panel->{id} has a number of its own: $panel->{title}");
+        ok(!(grep { $_ } map { my $x = $_; map { $taken{"$x $_"}++ } $at->{y} .. $at->{y} + $at->{h} - 1 } $at->{x} .. $at->{x} + $at->{w} - 1), 'and a place');
+        cmp_ok($at->{x} + $at->{w}, '<=', 24, 'within the width');
+    }
+    for my $panel (@panels) {
+        like($panel->{description}, qr/^[A-Z](?:(?!\. ).)*\.$/, "$panel->{title}: a sentence");
+        like($panel->{fieldConfig}{defaults}{unit}, qr/^\w+$/, 'a unit');
+        is($panel->{datasource}, { type => 'prometheus', uid => '${datasource}' }, 'the source that was chosen');
+        like($_->{expr}, qr/\{job="\$job"/, 'the job that was chosen') for @{ $panel->{targets} };
+        cmp_ok(length $_->{legendFormat}, '<=', 32, 'a short legend') for @{ $panel->{targets} };
+    }
+};
+
+# As if they were recorded, with what Grafana puts in.
+subtest 'promtool reads the expressions of the dashboard' => sub {
+    my @asked = map { { record => 'panel:expression', expr => $_ } }
+        map { s/\$__rate_interval/5m/gr } map { panel_expressions($_) } @panels;
+    $_->{labels} = { number => "$_" } for @asked; # so that none is there twice
+    my ($status, $said) = promtool('check', 'rules', write_json("$scratch/panels.json", { groups => [ { name => 'panels', rules => \@asked } ] }));
+    is($status, 0, scalar(@asked) . ' expressions') or diag($said);
+    $asked[0]{expr} .= ')';
+    ($status) = promtool('check', 'rules', write_json("$scratch/panels.json", { groups => [ { name => 'panels', rules => \@asked } ] }));
+    isnt($status, 0, 'it would say so where one is wrong');
+};
+
 subtest 'they are installed' => sub {
     my $makefile = slurp('Makefile.am');
-    like($makefile, qr/\Q$_\E/, $_) for 'docs/alerts.md', glob('examples/prometheus/*');
+    like($makefile, qr/\Q$_\E/, $_) for 'docs/alerts.md', glob('examples/prometheus/* examples/grafana/*');
 };
 
 done_testing;
