@@ -30,7 +30,7 @@ our @classes = (
     { name => 'commit', rest => 0.3, actions => [ (\&spoil_commits) x 3, \&kill_connections, \&cut_off_mariadb ], after => \&mend_lines },
     { name => 'hup', rest => 0.3, actions => [ \&hang_up ], after => \&usual_lanes },
     { name => 'slow-lines', rest => 0.2, before => \&make_patient, actions => [ (\&outlast_lease) x 3, \&kill_at_point, \&slow_lines ], after => \&make_impatient },
-    { name => 'slow-eviction', rest => 0.05, before => \&make_patient, actions => [ (\&evict_hot) x 3, \&slow_lines ], after => \&make_impatient, exempt => ['C2'] },
+    { name => 'slow-eviction', rest => 0.02, before => \&make_patient, actions => [ (\&evict_hot) x 8, \&slow_lines ], after => \&make_impatient, exempt => ['C2'] },
 );
 
 # Where each planted fault of the daemon shows.
