@@ -94,6 +94,7 @@ subtest 'Redis' => sub {
     redis_has('maxmemory-policy', 'allkeys-lfu');
     redis_has('save', '900 1', [ 'warn', 'Redis', match qr/on disk/, match qr/save ''/ ]);
     redis_has('timeout', 60, [ 'warn', 'Redis', match qr/idle for 60 s/, match qr/timeout 0/ ]);
+    redis_has('tcp-keepalive', 0, [ 'warn', 'Redis', match qr/tcp-keepalive is off/, match qr/tcp-keepalive 300/ ]);
     finds('not reached', [ '-o', "cache.socket=$scratch/none" ], [ 'FAIL', 'Redis', match qr/does not answer/, match qr/^redis-cli -s / ]);
 };
 

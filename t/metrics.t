@@ -133,6 +133,32 @@ subtest 'grants and batches' => sub {
     cmp_ok($rose->('store_duration_seconds_count{statement="commit"}'), '>=', 1, 'a COMMIT was timed');
 };
 
+subtest 'claims, resets and purchases' => sub {
+    my $other = 'counted-' . fresh_key() =~ tr/A-Za-z0-9//cdr;
+    publish_season($s, small_season($other));
+    my $buyer = $s->fresh_player;
+    my $before = $s->metrics;
+    my $rose = sub { my ($name) = @_; return ($s->metrics->{"battlepass_$name"} // 0) - ($before->{"battlepass_$name"} // 0) };
+    my $call = sub {
+        my ($method, $path, $as, $body) = @_;
+        return api($s, $method, $path, { $s->as(@$as), 'Idempotency-Key' => fresh_key() }, $body)->{status};
+    };
+    my $mine = "/v1/seasons/$other/players/$buyer";
+    grant($s, $buyer, 250, season => $other);
+    is($call->('POST', "$mine/claims", [ player => $buyer ], { all => JSON::PP::true }), 200, 'two rewards claimed');
+    is([ map { $rose->($_) } qw(claims_total claimed_rewards_total) ], [ 1, 2 ], 'one claim of two rewards');
+    is($call->('POST', "$mine/claims", [ player => $buyer ], { all => JSON::PP::true }), 200, 'nothing is left');
+    is([ map { $rose->($_) } qw(claims_total claimed_rewards_total) ], [ 2, 2 ], 'a claim of nothing');
+    $s->economy('PUT', "/sandbox/wallets/$buyer", { currency => 'gems', balance => 100 });
+    is($call->('POST', "$mine/purchases", [ player => $buyer ], { pass => 'gold' }), 201, 'a pass bought');
+    is([ map { $rose->($_) } 'purchases_total{state="granted"}', 'conversions_total' ], [ 1, 1 ], 'granted, and the first of this player');
+    my $care = "/v1/admin/seasons/$other/players/$buyer/reset";
+    is($call->('POST', $care, ['support'], { reason => 'a test', claims => 'keep', validate_only => JSON::PP::true }), 200, 'a reset that only would be');
+    is($rose->('resets_total'), 0, 'is none');
+    is($call->('POST', $care, ['support'], { reason => 'a test', claims => 'keep' }), 200, 'a reset');
+    is($rose->('resets_total'), 1, 'counted');
+};
+
 subtest 'vitals' => sub {
     ok($s->wait_until(8, sub { $s->metrics->{battlepass_private_memory_bytes} && $s->metrics->{battlepass_redis_keys} }), 'are said within seconds');
     my $metrics = $s->metrics;

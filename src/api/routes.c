@@ -81,8 +81,14 @@ static const struct {
 
 static const struct {
 	enum method method;
-	const char *text;
-} method_names[] = {{METHOD_GET, "GET, HEAD"}, {METHOD_POST, "POST"}, {METHOD_PUT, "PUT"}, {METHOD_DELETE, "DELETE"}};
+	const char *name;
+	const char *allow;
+} method_names[] = {
+	{METHOD_GET, "GET", "GET, HEAD"},
+	{METHOD_POST, "POST", "POST"},
+	{METHOD_PUT, "PUT", "PUT"},
+	{METHOD_DELETE, "DELETE", "DELETE"},
+};
 
 struct str
 route_lane(const struct route *route)
@@ -122,7 +128,7 @@ add_allowed(struct arena *arena, const struct route *route, struct str *allow)
 	for (size_t i = 0; i < sizeof(method_names) / sizeof(method_names[0]); i++)
 		if (method_names[i].method == route->method)
 			*allow = arena_format(arena, "%.*s%s%s", STR_ARGS(*allow), allow->len ? ", " : "",
-					      method_names[i].text);
+					      method_names[i].allow);
 }
 
 enum err
@@ -152,18 +158,14 @@ route_number(const struct route *route)
 	return route ? (unsigned)(route - routes) + 1 : 0;
 }
 
-bool
+void
 route_put_labels(unsigned number, struct buf *out)
 {
-	static const char *const methods[] = {
-		[METHOD_GET] = "GET", [METHOD_POST] = "POST", [METHOD_PUT] = "PUT", [METHOD_DELETE] = "DELETE"};
+	const struct route *route = number > 0 && number <= ROUTE_COUNT ? &routes[number - 1] : NULL;
+	const char *method = "";
 
-	if (number > ROUTE_COUNT)
-		return false;
-	if (number == 0)
-		buf_literal(out, "method=\"\",route=\"none\"");
-	else
-		buf_format(out, "method=\"%s\",route=\"%s\"", methods[routes[number - 1].method],
-			   routes[number - 1].pattern);
-	return true;
+	for (size_t i = 0; route && i < sizeof(method_names) / sizeof(method_names[0]); i++)
+		if (method_names[i].method == route->method)
+			method = method_names[i].name;
+	buf_format(out, "method=\"%s\",route=\"%s\"", method, route ? route->pattern : "none");
 }

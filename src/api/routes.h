@@ -24,6 +24,6 @@ struct str route_lane(const struct route *route);
 /* The number of a route, from 1 on; 0 for NULL. */
 unsigned route_number(const struct route *route);
 /* metrics_route_labels of base/metrics.h. */
-bool route_put_labels(unsigned number, struct buf *out);
+void route_put_labels(unsigned number, struct buf *out);
 
 #endif

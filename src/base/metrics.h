@@ -142,7 +142,7 @@ enum { METRIC_DURATION_BUCKETS = 14, METRIC_SIZE_BUCKETS = 9 };
 	  "XP grants answered from the ledger.")                                                                       \
 	X(XP_GRANTS_REJECTED, COUNTER, NONE, NONE, NONE, "battlepass_xp_grants_rejected_total", "XP grants refused.")  \
 	X(XP_GRANT_BATCH, SIZE, NONE, NONE, NONE, "battlepass_xp_grant_batch_grants", "Grants a batch.")               \
-	X(CLAIMS, COUNTER, NONE, NONE, NONE, "battlepass_claims_total", "Claims made, each of one reward or more.")    \
+	X(CLAIMS, COUNTER, NONE, NONE, NONE, "battlepass_claims_total", "Claims made, also those that found nothing left.")    \
 	X(CLAIMED_REWARDS, COUNTER, NONE, NONE, NONE, "battlepass_claimed_rewards_total",                              \
 	  "Rewards claimed, by players, support and when claims had closed.")                                          \
 	X(AUTO_CLAIMS, COUNTER, NONE, NONE, NONE, "battlepass_auto_claims_total",                                      \
@@ -226,8 +226,8 @@ unsigned metric_status(int status);
 uint64_t metrics_sum(const struct metrics *metrics, enum metric metric);
 uint64_t metrics_value(const struct metrics *metrics, enum metric metric);
 
-/* What names a route in labels: method="GET",route="/v1/seasons". False: there is none of this number. */
-typedef bool metrics_route_labels(unsigned route, struct buf *out);
+/* What names a route in labels: method="GET",route="/v1/seasons". */
+typedef void metrics_route_labels(unsigned route, struct buf *out);
 
 enum metrics_format {
 	METRICS_PROMETHEUS, /* the text format, version 0.0.4 */

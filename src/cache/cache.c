@@ -329,8 +329,8 @@ fill_all(void *self, struct cache_view at, const struct cache_fill *fills, size_
 
 /*
  * Reads one integer reply for each command sent, and then whose they are. A fence or a confirmation that the Redis of
- * this connection did not answer as it must is no fence: the connection is given up with it. *ret_beyond: has one
- * answered 2?
+ * this connection did not answer as it must is no fence: the connection is given up with it. *ret_beyond (NULL: nobody
+ * asks): has one answered 2?
  */
 static enum err
 numbers_only(struct cache *cache, size_t count, bool *ret_beyond)
@@ -338,13 +338,16 @@ numbers_only(struct cache *cache, size_t count, bool *ret_beyond)
 	struct redis_answer answer;
 	enum err err = redis_ask_life(cache->redis) ? ERR_OK : ERR_CACHE_UNAVAILABLE;
 
-	*ret_beyond = false;
+	bool beyond = false;
+
 	for (size_t i = 0; i < count && err == ERR_OK; i++) {
 		if (!redis_reply(cache->redis, &cache->scratch, &answer) || answer.type != REDIS_NUMBER)
 			err = ERR_CACHE_UNAVAILABLE;
 		else
-			*ret_beyond |= answer.number == 2;
+			beyond |= answer.number == 2;
 	}
+	if (ret_beyond)
+		*ret_beyond = beyond;
 	arena_reset(&cache->scratch);
 	if (err == ERR_OK && !redis_is_same(cache->redis))
 		err = ERR_CACHE_UNAVAILABLE;
@@ -447,10 +450,7 @@ confirm_once(struct cache *cache, uint64_t epoch, struct cache_write *const writ
 		if (!send_confirm(cache, epoch, writes[i]))
 			return ERR_CACHE_UNAVAILABLE;
 	metrics_add(METRIC_CACHE_CONFIRMS, count);
-
-	bool fenced; /* one's own fence was not there any more: there is a new one */
-
-	return numbers_only(cache, count, &fenced);
+	return numbers_only(cache, count, NULL);
 }
 
 static enum err

@@ -42,12 +42,10 @@ static const char *const texts[SCRIPT_COUNT] = {
 };
 
 /* Planted: the fill looks at less than it must. */
-static const char fill_absent[] = HEAD ""
-				       "if head ~= '' and head ~= ARGV[1] then return 0 end "
+static const char fill_absent[] = HEAD "if head ~= '' and head ~= ARGV[1] then return 0 end "
 				       "redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) "
 				       "return 1";
-static const char fill_any_fence[] = HEAD ""
-					  "if string.sub(head, 1, 1) ~= 'T' and head ~= ARGV[1] then return 0 end "
+static const char fill_any_fence[] = HEAD "if string.sub(head, 1, 1) ~= 'T' and head ~= ARGV[1] then return 0 end "
 					  "local floor = revision_of(head) "
 					  "if floor and floor > tonumber(ARGV[2]) then return 0 end "
 					  "redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) "

@@ -32,21 +32,30 @@ vitals_free(struct vitals *vitals)
 	free(vitals);
 }
 
-/* The number behind a label of INFO's, which begins with its line. */
+/* The rest of INFO's line behind a label, which begins with the line end before it. */
+static struct str
+line_of(struct str info, const char *label)
+{
+	const char *at = memmem(info.ptr, info.len, label, strlen(label));
+	size_t length = 0;
+
+	if (!at)
+		return STR_NONE;
+	at += strlen(label);
+	while (at + length < info.ptr + info.len && at[length] != '\r' && at[length] != '\n')
+		length++;
+	return (struct str){at, length};
+}
+
 static bool
 take(struct str info, const char *label, uint64_t *ret_value)
 {
-	const char *at = memmem(info.ptr, info.len, label, strlen(label));
-	const char *end = info.ptr + info.len;
-	uint64_t value = 0;
+	struct str line = line_of(info, label);
 
-	if (!at)
-		return false;
-	at += strlen(label);
-	for (int digits = 0; at < end && *at >= '0' && *at <= '9' && digits < 18; at++, digits++)
-		value = value * 10 + (uint64_t)(*at - '0');
-	*ret_value = value;
-	return true;
+	*ret_value = 0;
+	for (size_t i = 0; i < line.len && i < 18 && line.ptr[i] >= '0' && line.ptr[i] <= '9'; i++)
+		*ret_value = *ret_value * 10 + (uint64_t)(line.ptr[i] - '0');
+	return line.len != 0;
 }
 
 static bool
@@ -85,21 +94,6 @@ vitals_ask(struct vitals *vitals, struct redis_vitals *ret_vitals)
 		redis_disconnect(vitals->redis);
 	arena_reset(&vitals->arena);
 	return good;
-}
-
-/* The rest of INFO's line behind a label. */
-static struct str
-line_of(struct str info, const char *label)
-{
-	const char *at = memmem(info.ptr, info.len, label, strlen(label));
-	size_t length = 0;
-
-	if (!at)
-		return STR_NONE;
-	at += strlen(label);
-	while (at + length < info.ptr + info.len && at[length] != '\r' && at[length] != '\n')
-		length++;
-	return (struct str){at, length};
 }
 
 static bool

@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "cache/vitals.h"
 #include "ctl/ctl.h"
+#include "master/worker.h"
 #include "store/store.h"
 
 enum {
@@ -166,22 +167,15 @@ check_durability(struct doctor *doctor)
 		say(doctor, OK, "database", "what is committed stays");
 }
 
-/* As many as the configuration asks for, or the daemon starts by itself for two cores. */
-static size_t
-processes(int64_t asked, size_t for_two_cores)
-{
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-	return asked ? (size_t)asked : ((size_t)(cores > 0 ? cores : 1) * for_two_cores + 1) / 2;
-}
-
 /* Each process of a lane, the steward and the courier keep a connection; the read lane has none. */
 static void
 check_connections(struct doctor *doctor)
 {
-	const struct conf *conf = doctor->ctl->conf;
-	size_t needed = processes(conf->store_lane.processes, 4) + processes(conf->purchase_lane.processes, 1) +
-			processes(conf->admin_lane.processes, 1) + 2;
+	size_t needed = 0;
+
+	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
+		if (kind != WORKER_READ)
+			needed += worker_count((enum worker_kind)kind, doctor->ctl->conf);
 	if (!doctor->store_answers)
 		return;
 	if (doctor->facts.connections_max >= needed + CONNECTIONS_BESIDE) {
@@ -267,11 +261,15 @@ check_redis_setup(struct doctor *doctor)
 	} else {
 		say(doctor, OK, "Redis", "it keeps nothing on disk");
 	}
+	if (str_equal(redis->tcp_keepalive, STR("0"))) {
+		say(doctor, WARN, "Redis", "tcp-keepalive is off: connections of hosts that have died stay");
+		type("redis-cli config set tcp-keepalive 300, and the same in redis.conf");
+	}
 	if (str_equal(redis->timeout, STR("0")))
 		return;
 	say(doctor, WARN, "Redis", "it closes clients that are idle for %.*s s: each then connects anew",
 	    STR_ARGS(redis->timeout));
-	type("redis-cli config set timeout 0 tcp-keepalive 300, and the same in redis.conf");
+	type("redis-cli config set timeout 0, and the same in redis.conf");
 }
 
 /* Is the cache on, and is the Redis of its epoch the one that this host reaches? */

@@ -18,7 +18,7 @@ struct samples_histogram {
 	double counts[SAMPLES_BUCKETS_MAX];
 };
 
-/* Whom a progress document came from; others are all that answered anything. */
+/* All answers, or those with a progress document from there. */
 enum samples_source { SAMPLES_ALL, SAMPLES_CACHE, SAMPLES_STORE, SAMPLES_SOURCE_COUNT };
 
 struct samples {

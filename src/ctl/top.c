@@ -1,9 +1,7 @@
 /* battlepassctl top: what a host does, live. */
 #include <getopt.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -47,7 +45,7 @@ print_latency(const char *name, const struct samples_histogram *before, const st
 	size_t last = after->buckets ? after->buckets - 1 : 0;
 	double count = after->counts[last] - (before->buckets ? before->counts[last] : 0);
 
-	printf("%-18s %9.1f/s", name, seconds > 0 ? count / seconds : 0);
+	printf("%-18s %9.1f/s", name, seconds > 0 && count > 0 ? count / seconds : 0); /* less: it was started anew */
 	print_milliseconds(samples_quantile(before, after, 0.5));
 	print_milliseconds(samples_quantile(before, after, 0.95));
 	print_milliseconds(samples_quantile(before, after, 0.99));
