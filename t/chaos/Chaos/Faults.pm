@@ -22,7 +22,9 @@ our @classes = (
     { name => 'eviction', rest => 0.1, before => \&make_small, actions => [ \&fill_with_junk, \&evict_hot ], after => \&make_large, exempt => ['C2'] },
     { name => 'failover', rest => 0.5, before => sub { $_[0]->start_spare },
         actions => [ (\&failover) x 2, \&demote_unseen, \&demote_redis, \&move_database ], after => sub { $_[0]->stop_spare } },
-    { name => 'late', rest => 0.1, actions => [ \&late_and_flushed, (\&stopped_at_points) x 3 ], after => \&mend_lines, exempt => ['C2'] },
+    { name => 'late', rest => 0.1, actions => [ \&late_and_flushed ], after => \&mend_lines, exempt => ['C2'] },
+    { name => 'asleep', rest => 0.05, actions => [ \&stopped_at_points ], exempt => ['C2'] },
+    { name => 'asleep-fenced', rest => 0.05, actions => [ \&stopped_before_commit ], exempt => ['C2'] },
     { name => 'redis-line', rest => 0.6, actions => [ \&slow_redis_line, (\&bad_redis_line) x 3, (\&cut_off_redis) x 2 ], after => \&mend_lines },
     { name => 'redis-blip', rest => 1, actions => [ \&blip ], after => \&mend_lines },
     { name => 'redis-cut', rest => 1, actions => [ \&cut_off_for_a_while ], after => \&mend_lines },
@@ -36,9 +38,9 @@ our @classes = (
 # Where each planted fault of the daemon shows.
 our %mutants = (
     no_fence => [qw(slow-lines)],
-    no_confirm => [qw(slow-eviction)],
-    fill_absent => [qw(late slow-eviction)],
-    fill_any_fence => [qw(late)],
+    no_confirm => [qw(asleep-fenced)],
+    fill_absent => [qw(asleep slow-eviction)],
+    fill_any_fence => [qw(asleep)],
     no_wait => [qw(redis-line)],
     epoch_at_once => [qw(failover redis-line)],
     relay_blind => [qw(redis-cut)],
@@ -285,6 +287,28 @@ sub stopped_at_points {
         kill 'CONT', $pid;
         sleep rand 0.01;
     }
+    return wake($host);
+}
+
+# A writer that has fenced and not committed is asleep while its fence is flushed and readers fill what was before; then it
+# commits, and nobody takes that value away again but its confirmation: others, who might, do not write for as long.
+sub stopped_before_commit {
+    my ($w) = @_;
+    my $host = $w->any_host;
+    $host->set_crash_point('fenced.stop');
+    my $until = time + 0.1;
+    sleep 0.001 while time < $until && !grep { is_stopped($_) } $host->processes('store');
+    $w->driver('writes off');
+    $w->redis('FLUSHALL');
+    $w->pause($w->between(0.02, 0.2));
+    wake($host);
+    $w->pause(0.1);
+    $w->driver('writes on');
+    return;
+}
+
+sub wake {
+    my ($host) = @_;
     $host->clear_crash_points;
     kill 'CONT', $host->processes('store');
     return;
