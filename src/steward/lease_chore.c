@@ -145,7 +145,7 @@ give_or_renew(struct lease_chore *chore, struct store *store, const struct store
 		return false;
 	}
 	if (!gate->same_database) {
-		begin_epoch(chore, store, gate, "the database is another one");
+		begin_epoch(chore, store, gate, "the database is another one, or was restarted");
 		return false;
 	}
 	if (!names_all(control))

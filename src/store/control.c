@@ -105,7 +105,8 @@ run_change(struct store *store, void *argument)
 
 /* Behind what is assigned to enabled, epoch and settled. */
 #define CHANGED                                                                                                        \
-	", change_number = change_number + 1, database_id = " DATABASE_ID                                              \
+	", change_number = change_number + 1, database_id = " DATABASE_ID ", database_life = COALESCE(" DATABASE_LIFE  \
+	", '')"                                                                                                        \
 	", changed_at_ms = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
 
 enum err
@@ -143,6 +144,14 @@ store_settle(struct store *store, uint64_t change)
  */
 #define NEXT_EPOCH "epoch = GREATEST(epoch + 1, UNIX_TIMESTAMP())"
 
+static enum err
+insert_life(struct store *store, void *argument)
+{
+	(void)argument;
+	buf_literal(db_sql(store->db), "INSERT IGNORE INTO database_life (id, life) VALUES (1, UUID())");
+	return db_run(store->db, NULL);
+}
+
 /* From off and settled nobody can hold a lease, so the new epoch is settled from the start. */
 enum err
 store_new_epoch(struct store *store, const struct write_gate *gate, const char *redis_id)
@@ -154,8 +163,9 @@ store_new_epoch(struct store *store, const struct write_gate *gate, const char *
 		.redis_id = redis_id,
 		.change = gate->change,
 	};
+	enum err err = gate->same_database ? ERR_OK : store_read_twice(store, insert_life, NULL);
 
-	return store_read_twice(store, run_change, &wanted);
+	return err == ERR_OK ? store_read_twice(store, run_change, &wanted) : err;
 }
 
 static void

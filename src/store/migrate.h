@@ -13,7 +13,7 @@
 #include "base/err.h"
 
 /* The oldest schema this build can run on. */
-enum { SCHEMA_VERSION_NEEDED = 5 };
+enum { SCHEMA_VERSION_NEEDED = 6 };
 
 enum { MIGRATE_DETAIL_SIZE = 1024 };
 
