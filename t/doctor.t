@@ -6,7 +6,7 @@ use Battlepass::Client;
 use Battlepass::Stack;
 use File::Temp qw(tempdir);
 
-my $s = Battlepass::Stack->new;
+my $s = Battlepass::Stack->new(binary_log => 1);
 my $scratch = tempdir(CLEANUP => 1);
 
 # Words before the command are options of battlepassctl: (exit status, [ [verdict, about, text, what to type .. ] .. ])
@@ -111,6 +111,13 @@ subtest 'the epoch of another Redis' => sub {
     $s->start('battlepassd');
     await_cache($s);
     finds('as before', []);
+};
+
+subtest 'no binary log' => sub {
+    $s->stop('mariadb');
+    $s->{binary_log} = 0;
+    $s->start('mariadb');
+    finds('without', [], [ 'warn', 'database', match qr/no binary log/, match qr/log_bin = .*sync_binlog = 1/ ]);
 };
 
 done_testing;

@@ -157,13 +157,19 @@ check_durability(struct doctor *doctor)
 		    facts->flush_at_commit);
 		type("SET GLOBAL innodb_flush_log_at_trx_commit = 1, and the same in its configuration");
 	}
+	if (!facts->binary_log) {
+		say(doctor, WARN, "database",
+		    "there is no binary log: readers may see what a crash undoes a moment later, and a backup cannot "
+		    "be brought up to date");
+		type("log_bin = binlog and sync_binlog = 1 in [mariadbd] of its configuration, and restart it");
+	}
 	if (facts->binary_log && facts->sync_binary_log != 1) {
 		say(doctor, WARN, "database",
 		    "sync_binlog is %" PRIu64 ": a crash of the machine may part it from its replicas",
 		    facts->sync_binary_log);
 		type("SET GLOBAL sync_binlog = 1, and the same in its configuration");
 	}
-	if (facts->flush_at_commit == 1 && (!facts->binary_log || facts->sync_binary_log == 1))
+	if (facts->flush_at_commit == 1 && facts->binary_log && facts->sync_binary_log == 1)
 		say(doctor, OK, "database", "what is committed stays");
 }
 

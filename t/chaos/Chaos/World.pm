@@ -47,7 +47,7 @@ sub _stack_command {
         open STDOUT, '>>', $log;
         open STDERR, '>&', \*STDOUT;
         exec "$self->{source}/t/stack", $command, '--dir', "$self->{scratch}/stack",
-            $command eq 'start' ? ('--build', $self->{build}) : (), @services or POSIX::_exit(127);
+            $command eq 'start' ? ('--build', $self->{build}, '--binary-log') : (), @services or POSIX::_exit(127);
     }
     waitpid $pid, 0;
     croak "t/stack $command @services failed:\n", _end_of($log) if $?;

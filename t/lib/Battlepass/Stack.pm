@@ -44,7 +44,8 @@ sub shared {
     return $shared;
 }
 
-# config: text of a configuration file that is read after the stack's own. build: folder of the programs.
+# config: text of a configuration file that is read after the stack's own. build: folder of the programs. binary_log: whether
+# MariaDB keeps one.
 sub new {
     my ($class, %options) = @_;
     my $scratch = tempdir('battlepass-test-XXXXXX', TMPDIR => 1);
@@ -55,6 +56,7 @@ sub new {
         _write("$scratch/extra.conf", $options{config});
         @extra = ('--config-extra', "$scratch/extra.conf");
     }
+    $self->{binary_log} = $options{binary_log};
     $self->_stack('start', '--build', $options{build} // $build, @extra);
     return $self->_read_env;
 }
@@ -88,6 +90,7 @@ sub _read_env {
 
 sub _stack {
     my ($self, $command, @rest) = @_;
+    unshift @rest, '--binary-log' if $command eq 'start' && $self->{binary_log};
     system("$source/t/stack", $command, '--dir', $self->{dir}, @rest) == 0
         or croak "t/stack $command @rest failed";
     return;
