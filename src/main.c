@@ -33,7 +33,8 @@ static const char usage[] =
 	"\n"
 	"The Battle Pass service: FastCGI processes behind nginx, Redis in front of MySQL. Runs in the foreground and "
 	"logs to\n"
-	"stderr. TERM or INT stops it when what it has taken is answered; HUP reloads configuration and keys.\n"
+	"stderr. TERM or INT stops it when what it has taken is answered; HUP reloads configuration and keys;\n"
+	"USR2 hands over to the binary that has replaced this one, without a pause.\n"
 	"\n"
 	"  -c, --config FILE         configuration file (default: " BATTLEPASS_CONF ")\n"
 	"  -o, --option S.KEY=VALUE  overrides one key; may be given more than once\n"
@@ -103,7 +104,7 @@ main(int argc, char **argv)
 		return EXIT_FAILURE;
 	}
 	if (!options.test)
-		return master_run(conf, load);
+		return master_run(conf, &(struct master_program){.argv = argv, .load = load});
 	status = worker_preflight(conf) ? EXIT_SUCCESS : EXIT_FAILURE;
 	fprintf(stderr, "battlepassd: %s: %s\n", options.file, status == EXIT_SUCCESS ? "good" : "cannot be used");
 	conf_free(conf);

@@ -105,7 +105,7 @@ loop_init(struct loop *loop, const struct lane_rules *rules, const struct api *a
 {
 	*loop = (struct loop){.rules = rules, .api = api, .listen_fd = listen_fd, .accepting = true};
 	loop->economy = api->service->rooms.economy;
-	lateness_init(&loop->lateness, rules->answer_within_ms);
+	lateness_init(&loop->lateness, rules->answer_within_ms, rules->began_unix_ms);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	loop->events = allocate(rules->turn, sizeof(*loop->events));
 	loop->gathering = new_flight(loop);

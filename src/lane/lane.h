@@ -21,6 +21,7 @@ struct lane_rules {
 	bool keeps_connections;
 	size_t turn;              /* most requests answered together */
 	int64_t answer_within_ms; /* what has waited longer is refused unseen */
+	int64_t began_unix_ms;    /* the service; what came in before that is not refused so */
 };
 
 enum { LANE_CONNECTIONS_MAX = 4096 };

@@ -2,9 +2,12 @@
 #include "lane/lateness.h"
 
 void
-lateness_init(struct lateness *lateness, int64_t answer_within_ms)
+lateness_init(struct lateness *lateness, int64_t answer_within_ms, int64_t judged_from_unix_ms)
 {
-	*lateness = (struct lateness){.answer_within_ms = answer_within_ms};
+	*lateness = (struct lateness){
+		.answer_within_ms = answer_within_ms,
+		.judged_from_unix_ms = judged_from_unix_ms,
+	};
 }
 
 void

@@ -21,10 +21,11 @@ struct lateness {
 	int64_t answer_within_ms;
 	int64_t now_unix_ms;
 	int64_t epoch_ms;            /* the wall clock when CLOCK_BOOTTIME was 0; 0: not looked at yet */
-	int64_t judged_from_unix_ms; /* since the wall clock was set */
+	int64_t judged_from_unix_ms; /* since the service began, or the wall clock was set */
 };
 
-void lateness_init(struct lateness *lateness, int64_t answer_within_ms);
+/* judged_from_unix_ms: what came in before is not late: it had to wait for the service to start. */
+void lateness_init(struct lateness *lateness, int64_t answer_within_ms, int64_t judged_from_unix_ms);
 /* Both clocks, read at the same moment; before each number of requests that is taken up. */
 void lateness_look(struct lateness *lateness, int64_t unix_ms, int64_t boot_ms);
 /* arrived_unix_ms: as nginx says; 0: it does not. */

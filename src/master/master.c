@@ -5,6 +5,7 @@
 #include "master/master.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -18,8 +19,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "economy/economy.h"
+#include "master/handover.h"
+#include "master/notify.h"
 #include "master/sockets.h"
-#include "master/worker.h"
 
 enum {
 	CHILDREN_MAX = METRICS_SLOTS - 1, /* the last slot is the master's own */
@@ -27,6 +29,9 @@ enum {
 	RESPAWN_MAX_MS = 5000,
 	SHORT_LIFE_MS = 1000, /* who dies younger is started again more and more slowly */
 	FILES_WANTED = 8192,
+	DIRECTORY_WAIT_MS = 2000, /* lanes begin without the seasons when the steward cannot read them within this */
+	STARTING_LOOK_MS = 5,
+	DUE_LOOK_MS = 100,
 	DRAIN_MS = 30000, /* who was asked to stop and has not within this is killed */
 };
 
@@ -34,12 +39,13 @@ struct child {
 	pid_t pid; /* 0: the place is free */
 	enum worker_kind kind;
 	bool stopping;
+	bool former;           /* of the binary before this one */
 	int64_t started_at_ms; /* boot time, as all times here */
 	int64_t kill_at_ms;
 };
 
 struct kind_state {
-	int listen_fd;
+	struct lane_socket socket;
 	int64_t delay_ms;
 	int64_t start_at_ms; /* not before */
 	bool given_up;       /* ended with WORKER_EXIT_CONFIG: not before a reload */
@@ -47,17 +53,22 @@ struct kind_state {
 
 struct master {
 	struct conf *conf;
-	enum err (*load)(struct conf **ret_conf, char *detail);
+	const struct master_program *program;
+	char path[PATH_MAX]; /* of the binary, as it was when this one began */
+	int pid_fd;
 	struct shared *shared;
 	struct kind_state kinds[WORKER_KIND_COUNT];
 	struct child children[CHILDREN_MAX];
 	sigset_t wait_mask;
+	int64_t began_ms;
+	bool lanes_began;
 	bool stopping;
 };
 
 /* Set by the handlers. */
 static volatile sig_atomic_t child_ended;
 static volatile sig_atomic_t reload_asked;
+static volatile sig_atomic_t upgrade_asked;
 static volatile sig_atomic_t stop_asked;
 
 static void
@@ -67,6 +78,8 @@ note_signal(int signal)
 		child_ended = 1;
 	else if (signal == SIGHUP)
 		reload_asked = 1;
+	else if (signal == SIGUSR2)
+		upgrade_asked = 1;
 	else
 		stop_asked = 1;
 }
@@ -74,7 +87,7 @@ note_signal(int signal)
 static void
 take_signals(sigset_t *wait_mask)
 {
-	static const int taken[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
+	static const int taken[] = {SIGCHLD, SIGHUP, SIGUSR2, SIGTERM, SIGINT};
 	struct sigaction action = {.sa_handler = note_signal};
 	sigset_t blocked;
 
@@ -98,7 +111,7 @@ free_place(struct master *master)
 	return NULL;
 }
 
-/* Those that take requests, or are to; with_stopping: those on their way out, too. */
+/* Those of ours that take requests, or are to; with_stopping: those on their way out, too. */
 static size_t
 count_children(const struct master *master, enum worker_kind kind, bool with_stopping)
 {
@@ -107,7 +120,8 @@ count_children(const struct master *master, enum worker_kind kind, bool with_sto
 	for (size_t i = 0; i < CHILDREN_MAX; i++) {
 		const struct child *child = &master->children[i];
 
-		count += child->pid != 0 && child->kind == kind && (with_stopping || !child->stopping);
+		count +=
+			child->pid != 0 && child->kind == kind && !child->former && (with_stopping || !child->stopping);
 	}
 	return count;
 }
@@ -121,7 +135,7 @@ be_child(struct master *master, const struct child *child, pid_t parent)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(EXIT_FAILURE);
-	exit(worker_run(child->kind, master->conf, master->shared, slot, master->kinds[child->kind].listen_fd));
+	exit(worker_run(child->kind, master->conf, master->shared, slot, master->kinds[child->kind].socket.fd));
 }
 
 static void
@@ -149,6 +163,14 @@ start_child(struct master *master, enum worker_kind kind)
 	metrics_add(METRIC_PROCESS_STARTS, 1);
 }
 
+/* A lane that knows no season would refuse whatever it is asked: until the steward has read them requests wait. */
+static bool
+lanes_may_begin(const struct master *master)
+{
+	return directory_is_published(&master->shared->directory) ||
+	       clock_boot_ms() >= master->began_ms + DIRECTORY_WAIT_MS;
+}
+
 /* Brings each kind up to its number. There is never more than one steward: it is the only writer of what it writes. */
 static void
 start_missing(struct master *master)
@@ -157,6 +179,8 @@ start_missing(struct master *master)
 		struct kind_state *state = &master->kinds[kind];
 		bool alone = !worker_has_socket((enum worker_kind)kind);
 
+		if (!alone && !master->lanes_began)
+			continue;
 		while (!master->stopping && !state->given_up && clock_boot_ms() >= state->start_at_ms &&
 		       count_children(master, (enum worker_kind)kind, alone) <
 			       worker_count((enum worker_kind)kind, master->conf)) {
@@ -179,16 +203,17 @@ stop_child(struct child *child)
 	kill(child->pid, SIGTERM);
 }
 
-/* The steward goes last: a write under way needs the lease that it gives. */
+/* Ours, or those of the binary before. The steward goes last: a write under way needs the lease that it gives. */
 static void
-stop_all(struct master *master)
+stop_in_order(struct master *master, bool former)
 {
 	bool lanes_run = false;
 
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		lanes_run |= master->children[i].pid != 0 && worker_has_socket(master->children[i].kind);
+		lanes_run |= master->children[i].pid != 0 && master->children[i].former == former &&
+			     worker_has_socket(master->children[i].kind);
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (!lanes_run || worker_has_socket(master->children[i].kind))
+		if (master->children[i].former == former && (!lanes_run || worker_has_socket(master->children[i].kind)))
 			stop_child(&master->children[i]);
 }
 
@@ -251,7 +276,8 @@ bury(struct master *master, pid_t pid, int status)
 		if (!child->stopping) {
 			metrics_add(METRIC_PROCESS_DEATHS, 1);
 			write_obituary(child, status);
-			delay_next(&master->kinds[child->kind], child, status);
+			if (!child->former)
+				delay_next(&master->kinds[child->kind], child, status);
 		}
 		child->pid = 0;
 		return;
@@ -305,7 +331,7 @@ reload(struct master *master)
 	char detail[CONF_DETAIL_SIZE];
 	struct conf *fresh;
 
-	if (master->load(&fresh, detail) != ERR_OK) {
+	if (master->program->load(&fresh, detail) != ERR_OK) {
 		log_error("not reloaded: %s", detail);
 		return;
 	}
@@ -325,73 +351,139 @@ reload(struct master *master)
 	for (size_t i = 0; i < CHILDREN_MAX; i++)
 		master->children[i].stopping = true; /* so that they do not count */
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
-		master->kinds[kind] = (struct kind_state){.listen_fd = master->kinds[kind].listen_fd};
+		master->kinds[kind] = (struct kind_state){.socket = master->kinds[kind].socket};
 	start_missing(master);
 	for (size_t i = 0; i < CHILDREN_MAX; i++) {
 		if (old[i].pid == 0)
 			continue;
 		master->children[i].stopping = old[i].stopping;
-		stop_child(&master->children[i]);
+		if (!old[i].former)
+			stop_child(&master->children[i]);
 	}
 	log_info("reloaded");
 }
 
-/* Until a signal comes, or something is due. */
+/*
+ * The binary that is at our path now goes on in our place, with our sockets; our children are the former ones there.
+ * One that cannot be used changes nothing.
+ */
 static void
-wait_for_work(struct master *master)
+upgrade(struct master *master)
 {
-	struct timespec limit = {.tv_nsec = 100000000};
+	struct handover handover = {.pid_fd = master->pid_fd};
+
+	if (!handover_is_accepted(master->path, master->program->argv)) {
+		log_error("not upgraded: %s does not accept what is here", master->path);
+		return;
+	}
+	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
+		handover.sockets[kind] = master->kinds[kind].socket;
+	for (size_t i = 0; i < CHILDREN_MAX; i++) {
+		if (master->children[i].pid == 0)
+			continue;
+		handover.children[handover.child_count].pid = master->children[i].pid;
+		handover.children[handover.child_count++].kind = master->children[i].kind;
+	}
+	log_info("handing over to %s", master->path);
+	handover_execute(&handover, master->path, master->program->argv);
+}
+
+/* How long it may be until something is due; 0: only a signal can make it so. */
+static int64_t
+due_in_ms(const struct master *master)
+{
 	bool due = master->stopping;
 
+	if (!master->lanes_began && !master->stopping)
+		return STARTING_LOOK_MS;
 	for (size_t i = 0; i < CHILDREN_MAX && !due; i++)
-		due = master->children[i].pid != 0 && master->children[i].stopping;
+		due = master->children[i].pid != 0 && (master->children[i].stopping || master->children[i].former);
 	for (int kind = 0; kind < WORKER_KIND_COUNT && !due; kind++)
 		due = !master->kinds[kind].given_up && count_children(master, (enum worker_kind)kind, false) <
 							       worker_count((enum worker_kind)kind, master->conf);
-	ppoll(NULL, 0, due ? &limit : NULL, &master->wait_mask);
+	return due ? DUE_LOOK_MS : notify_alive_every_ms();
 }
 
-static size_t
-count_all(const struct master *master)
+/* Until a signal comes, or something is due. */
+static void
+wait_for_work(const struct master *master)
 {
-	size_t count = 0;
+	int64_t limit_ms = due_in_ms(master);
+	struct timespec limit = {.tv_sec = limit_ms / 1000, .tv_nsec = limit_ms % 1000 * 1000000};
 
-	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
-		count += count_children(master, (enum worker_kind)kind, true);
-	return count;
+	ppoll(NULL, 0, limit_ms ? &limit : NULL, &master->wait_mask);
+}
+
+static bool
+has_children(const struct master *master, bool former_only)
+{
+	for (size_t i = 0; i < CHILDREN_MAX; i++)
+		if (master->children[i].pid != 0 && (master->children[i].former || !former_only))
+			return true;
+	return false;
+}
+
+/* From here on we take requests, and the binary before us may go. */
+static void
+begin_lanes(struct master *master)
+{
+	master->lanes_began = true;
+	start_missing(master);
+	log_info("started");
+	notify_ready();
 }
 
 static void
 loop(struct master *master)
 {
-	while (!master->stopping || count_all(master) > 0) {
+	while (!master->stopping || has_children(master, false)) {
 		if (child_ended) {
 			child_ended = 0;
 			reap(master);
 		}
 		if (stop_asked && !master->stopping) {
 			log_info("stopping");
+			notify_stopping();
 			master->stopping = true;
 		}
 		if (master->stopping)
-			stop_all(master);
+			stop_in_order(master, false);
 		if (reload_asked && !master->stopping) {
 			reload_asked = 0;
+			notify_reloading();
 			reload(master);
+			notify_ready();
 		}
+		if (upgrade_asked && !master->stopping) {
+			upgrade_asked = 0;
+			notify_reloading();
+			upgrade(master);
+			notify_ready();
+		}
+		if (!master->lanes_began && !master->stopping && lanes_may_begin(master))
+			begin_lanes(master);
 		start_missing(master);
+		if (master->lanes_began || master->stopping)
+			stop_in_order(master, true);
 		kill_late(master);
+		notify_alive();
 		wait_for_work(master);
 	}
 }
 
+/* A lane's socket is the one of the binary before, or the service manager's, or one of our own making. */
 static bool
 open_sockets(struct master *master)
 {
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++) {
-		if (worker_has_socket((enum worker_kind)kind) &&
-		    lane_socket_open(master->conf->run_dir, worker_name((enum worker_kind)kind),
-				     &master->kinds[kind].listen_fd) != ERR_OK)
+		struct lane_socket *socket = &master->kinds[kind].socket;
+		const char *name = worker_name((enum worker_kind)kind);
+
+		if (!worker_has_socket((enum worker_kind)kind) || socket->fd >= 0)
+			continue;
+		socket->fd = notify_passed_socket(name);
+		socket->passed = socket->fd >= 0;
+		if (!socket->passed && lane_socket_open(master->conf->run_dir, name, &socket->fd) != ERR_OK)
 			return false;
 	}
 	return true;
@@ -400,10 +492,49 @@ open_sockets(struct master *master)
 static void
 close_sockets(struct master *master)
 {
+	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++) {
+		const struct lane_socket *socket = &master->kinds[kind].socket;
+
+		if (socket->fd >= 0 && !socket->passed)
+			lane_socket_close(master->conf->run_dir, worker_name((enum worker_kind)kind), socket->fd);
+	}
+}
+
+/* Sockets, pid file and children of the binary before. */
+static void
+take_over(struct master *master, const struct handover *handover)
+{
+	master->pid_fd = handover->pid_fd;
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
-		if (master->kinds[kind].listen_fd >= 0)
-			lane_socket_close(master->conf->run_dir, worker_name((enum worker_kind)kind),
-					  master->kinds[kind].listen_fd);
+		master->kinds[kind].socket = handover->sockets[kind];
+	for (size_t i = 0; i < handover->child_count && i < CHILDREN_MAX; i++)
+		master->children[i] = (struct child){
+			.pid = handover->children[i].pid,
+			.kind = handover->children[i].kind,
+			.former = true,
+			.started_at_ms = clock_boot_ms(),
+		};
+	log_info("version " BATTLEPASS_VERSION
+		 " goes on with the sockets of the binary before; its %zu processes are to "
+		 "stop",
+		 handover->child_count);
+}
+
+/* What this master begins with: from the binary before it, or afresh. */
+static enum err
+begin(struct master *master)
+{
+	struct handover handover;
+	enum err err = handover_take(&handover);
+
+	notify_take_sockets();
+	if (err == ERR_OK)
+		take_over(master, &handover);
+	else if (err == ERR_NOT_FOUND)
+		err = pid_file_take(master->conf->run_dir, &master->pid_fd);
+	else
+		log_error("what the binary before left in the environment makes no sense");
+	return err;
 }
 
 /* A lane's process holds up to LANE_CONNECTIONS_MAX connections, and some files. */
@@ -420,20 +551,29 @@ raise_file_limit(void)
 			    FILES_WANTED);
 }
 
+/* As it is named now: the file there may be another one later. */
+static void
+remember_path(struct master *master)
+{
+	ssize_t length = readlink("/proc/self/exe", master->path, sizeof(master->path) - 1);
+
+	master->path[length < 0 ? 0 : length] = '\0';
+}
+
 int
-master_run(struct conf *conf, enum err (*load)(struct conf **ret_conf, char *detail))
+master_run(struct conf *conf, const struct master_program *program)
 {
 	static struct master master;
-	int pid_fd;
 	int status = EXIT_FAILURE;
 
 	master.conf = conf;
-	master.load = load;
+	master.program = program;
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
-		master.kinds[kind].listen_fd = -1;
+		master.kinds[kind].socket.fd = -1;
 	log_set_role("master");
 	set_log_level(conf);
-	if (pid_file_take(conf->run_dir, &pid_fd) != ERR_OK)
+	remember_path(&master);
+	if (begin(&master) != ERR_OK)
 		goto out;
 	raise_file_limit();
 	economy_library_init();
@@ -442,13 +582,13 @@ master_run(struct conf *conf, enum err (*load)(struct conf **ret_conf, char *det
 		metrics_attach(&master.shared->metrics, CHILDREN_MAX);
 		metrics_set(METRIC_STARTED, (uint64_t)(clock_unix_ms() / 1000));
 		take_signals(&master.wait_mask);
-		log_info("started");
+		master.began_ms = clock_boot_ms();
 		loop(&master);
 		log_info("stopped");
 		status = EXIT_SUCCESS;
 	}
 	close_sockets(&master);
-	pid_file_drop(master.conf->run_dir, pid_fd); /* a reload may have freed conf */
+	pid_file_drop(master.conf->run_dir, master.pid_fd); /* a reload may have freed conf */
 out:
 	conf_free(master.conf);
 	return status;

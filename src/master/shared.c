@@ -14,6 +14,7 @@ shared_map(void)
 
 	if (shared == MAP_FAILED)
 		abort();
-	shared->host = uuid_new(clock_unix_ms());
+	shared->began_unix_ms = clock_unix_ms();
+	shared->host = uuid_new(shared->began_unix_ms);
 	return shared;
 }

@@ -13,7 +13,9 @@
 #include "service/flags.h"
 
 struct shared {
-	struct uuid host; /* this master's life; written by the master before the first child */
+	/* Of this master's life; written by the master before the first child. */
+	struct uuid host;
+	int64_t began_unix_ms;
 	struct cache_shared cache;
 	struct directory directory; /* written by the steward */
 	struct flags flags;         /* written by the steward */

@@ -168,6 +168,7 @@ run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, 
 		.keeps_connections = kinds[kind].keeps_connections,
 		.turn = (size_t)lane_conf(kind, conf)->turn,
 		.answer_within_ms = lane_conf(kind, conf)->answer_within_ms,
+		.began_unix_ms = shared->began_unix_ms,
 	};
 	struct rooms rooms;
 	struct token_verifier *verifier = make_verifier(conf);

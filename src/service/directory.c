@@ -14,6 +14,12 @@ directory_publish(struct directory *directory, const struct directory_content *c
 }
 
 bool
+directory_is_published(const struct directory *directory)
+{
+	return __atomic_load_n(&directory->content.version, __ATOMIC_RELAXED) != 0;
+}
+
+bool
 directory_refresh(const struct directory *directory, struct directory_content *copy)
 {
 	static struct directory_content fresh; /* of the process: too large for the stack, and copy must stay whole */

@@ -47,6 +47,8 @@ struct directory {
 };
 
 void directory_publish(struct directory *directory, const struct directory_content *content);
+/* Has anything been published yet? */
+bool directory_is_published(const struct directory *directory);
 /* Brings copy up to date if it is not; false when no stable copy could be had: copy is untouched then. */
 bool directory_refresh(const struct directory *directory, struct directory_content *copy);
 /*

@@ -14,7 +14,7 @@ begun(void)
 {
 	struct lateness lateness;
 
-	lateness_init(&lateness, WITHIN_MS);
+	lateness_init(&lateness, WITHIN_MS, 0);
 	lateness_look(&lateness, START_MS, BOOT_MS);
 	return lateness;
 }
@@ -49,6 +49,20 @@ test_first_look(void)
 	struct lateness lateness = begun();
 
 	CU_ASSERT(lateness_is_late(&lateness, START_MS - WITHIN_MS - 1));
+}
+
+/* What waited for the service to start is not late, however long; what waits for its processes is. */
+static void
+test_start(void)
+{
+	struct lateness lateness;
+
+	lateness_init(&lateness, WITHIN_MS, START_MS);
+	lateness_look(&lateness, START_MS + 10, BOOT_MS);
+	pass(&lateness, 5 * WITHIN_MS, 0);
+	CU_ASSERT_FALSE(lateness_is_late(&lateness, START_MS - 1));
+	CU_ASSERT_FALSE(lateness_is_late(&lateness, START_MS - 5 * WITHIN_MS));
+	CU_ASSERT(lateness_is_late(&lateness, START_MS));
 }
 
 static void
@@ -123,6 +137,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{"waiting", test_waiting},
 		{"first look", test_first_look},
+		{"what waited for the start", test_start},
 		{"times that make no sense", test_senseless_times},
 		{"a clock that is set", test_clock_set},
 		{"a clock that is set twice", test_clock_set_twice},
