@@ -41,7 +41,10 @@ static const char usage[] =
 	"  -t, --test                tests configuration, keys and schema, and says what is wrong\n"
 	"      --sample-config       prints a sample configuration file with every key\n"
 	"  -h, --help                this text\n"
-	"  -V, --version             the version\n";
+	"  -V, --version             the version\n"
+	"\n"
+	"Exit status: 0 when it was stopped, or -t found nothing wrong; else 1.\n"
+	"Manual pages: battlepassd(8), battlepass.conf(5), battlepassctl(1).\n";
 
 /* Returns -1 to go on, or the exit status. */
 static int

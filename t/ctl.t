@@ -84,14 +84,28 @@ subtest 'the command line' => sub {
         my ($status, $out, $err) = ctl_with({ bare => 1 }, $option);
         is([$status, $err], [0, ''], $option);
         like($out, qr/^Usage: battlepassctl /, "$option: usage");
-        like($out, qr/^  \Q$_\E .*\n      \S/m, "$option: $_ with what it does") for @commands;
+        like($out, qr/^  \Q$_\E(?: .*)?\n      \S/m, "$option: $_ with what it does") for @commands;
         is(scalar(() = $out =~ /^  [a-z]/mg), scalar @commands, "$option: and no other");
+        like($out, qr/^Exit status: 0 .* 1 .* 2 .*\n(?=.*battlepassctl\(1\))(?=.*battlepass\.conf\(5\))/m, "$option: exit status and manual pages");
+        unlike($out, qr/ \n/, "$option: no blank at the end of a line");
+    }
+    for my $option ('--help', '-h') {
+        for my $command (@commands) {
+            my ($status, $out, $err) = ctl_with({ bare => 1 }, split(/ /, $command), $option);
+            is([$status, $err], [0, ''], "$command $option");
+            like($out, qr/^Usage: .*\n  \Q$command\E(?: .*)?\n      \S/, "$command $option: usage");
+            my ($arguments) = $out =~ /^  \Q$command\E(.*)$/m;
+            is([ $out =~ /^  (--[a-z]+)/mg ], [ $arguments =~ /(--[a-z]+)/g ], "$command $option: each option, and no other");
+        }
+        my ($status, $out, $err) = ctl_with({ bare => 1 }, 'season', $option);
+        is([$status, $err], [0, ''], "season $option");
+        is([ $out =~ /^  ([a-z]+ [a-z]+)/mg ], [ grep { /^season/ } @commands ], "season $option: its commands");
     }
     my ($status, $out, $err) = ctl_with({ bare => 1 }, '--version');
     is([$status, $err], [0, ''], '--version');
     like($out, qr/^battlepassctl \d+\.\d+\S*\n\z/, '--version: one line');
 
-    for my $wrong (['frobnicate'], ['season'], ['season', 'frobnicate', 'x'], ['key'], ['key', 'frob'], ['Migrate'], ['publish', 's1'],
+    for my $wrong (['frobnicate'], ['season'], ['season', 'frobnicate', 'x'], ['key'], ['key', 'frob'], ['frob', '--help'], ['Migrate'], ['publish', 's1'],
         ['season publish', 's1'])
     {
         ($status, $out, $err) = ctl(@$wrong);

@@ -226,6 +226,7 @@ subtest 'options' => sub {
     is([$status, $err], [0, ''], '--help');
     like($out, qr/^Usage: battlepassd/, '--help: usage');
     like($out, qr/\Q$_\E/, "--help names $_") for qw(-c --config -o --option -t --test --sample-config -h --help -V --version);
+    like($out, qr/^Exit status: 0 .*\n(?=.*battlepassd\(8\))(?=.*battlepass\.conf\(5\))/m, '--help: exit status and manual pages');
     ($status, $out, $err) = battlepassd({}, '--version');
     is([$status, $err], [0, ''], '--version');
     like($out, qr/^battlepassd \d+\.\d+\S*\n\z/, '--version: one line');

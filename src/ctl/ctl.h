@@ -28,6 +28,9 @@ struct operator_command;
 bool ctl_reason_valid(const char *reason);
 void ctl_operator(struct ctl *ctl, const char *reason, struct operator_command *command);
 
+/* Where top looks when nobody says. */
+#define TOP_URL "http://127.0.0.1:9180/metrics"
+
 /* A command gets its own arguments (argv[0] is its last word) and returns the exit status. */
 typedef int ctl_command(struct ctl *ctl, int argc, char **argv);
 

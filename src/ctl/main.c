@@ -12,13 +12,15 @@
 
 enum { OVERRIDES_MAX = 64 };
 
-static const struct {
+struct command {
 	const char *first;
 	const char *second; /* NULL: one word */
 	ctl_command *run;
 	const char *arguments;
 	const char *help;
-} commands[] = {
+};
+
+static const struct command commands[] = {
 	{"migrate", NULL, ctl_migrate, "[--sql DIR]",
 	 "brings the schema up to date; safe to run twice and from several hosts"},
 	{"season", "validate", ctl_season_validate, "FILE", "lists every fault of a season file; changes nothing"},
@@ -50,18 +52,78 @@ static const struct {
 	 "mints a token; --sub - reads one subject a line from stdin"},
 };
 
+/* What COMMAND --help says of its options; t/manual.t holds it against what the commands take. */
+static const struct {
+	ctl_command *of;
+	const char *form;
+	const char *help;
+} options[] = {
+	{ctl_migrate, "--sql DIR",
+	 "folder of the migrations (default: $BATTLEPASS_SQL_DIR, else " BATTLEPASS_SQL_DIR ")"},
+	{ctl_season_publish, "--in SECONDS", "in force so many seconds from now, 0 to 60 (default: 2)"},
+	{ctl_season_show, "--draft", "the draft instead"},
+	{ctl_player_verify, "--season S", "in this season only"},
+	{ctl_player_verify, "--all", "every player instead of one"},
+	{ctl_top, "--url URL", "the metrics (default: $BATTLEPASS_METRICS_URL/metrics, else " TOP_URL ")"},
+	{ctl_top, "--every SECONDS", "from one look to the next, 1 to 3600 (default: 2)"},
+	{ctl_top, "--once", "one look, and out"},
+	{ctl_flag, "--reason TEXT", "why, for the audit log: 1 to 500 bytes"},
+	{ctl_cache_flush, "--reason TEXT", "why, for the audit log: 1 to 500 bytes"},
+	{ctl_cache_warm, "--season S", "players of this season only"},
+	{ctl_cache_warm, "--players N", "so many at most, 1 to 10000000 (default: cache.warm_players)"},
+	{ctl_cache_warm, "--reason TEXT", "why, for the audit log: 1 to 500 bytes"},
+	{ctl_audit_verify, "--player P", "the chains of this player only"},
+	{ctl_audit_verify, "--season S", "the chains of this season only"},
+	{ctl_key_generate, "--private FILE", "new file for the private key, which signs tokens"},
+	{ctl_key_generate, "--set FILE", "new file for the set of public keys, which auth.keys names"},
+	{ctl_key_generate, "--algorithm A", "ES256 (default), RS256, PS256, EdDSA or HS256"},
+	{ctl_token, "--key FILE", "the private key"},
+	{ctl_token, "--role R", "player, server, viewer, support, designer or admin"},
+	{ctl_token, "--sub S", "whose it is, of a player its id; -: one a line from stdin"},
+	{ctl_token, "--ttl SECONDS", "how long it is good (default: 86400)"},
+};
+
+enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
+
+static void
+print_command(FILE *out, const struct command *command)
+{
+	fprintf(out, "  %s%s%s%s%s\n      %s\n", command->first, command->second ? " " : "",
+		command->second ? command->second : "", *command->arguments ? " " : "", command->arguments,
+		command->help);
+}
+
 static void
 print_usage(FILE *out)
 {
 	fputs("Usage: battlepassctl [-c FILE] [-o SECTION.KEY=VALUE]... COMMAND [ARGUMENTS]\n\n"
 	      "  -c, --config FILE         configuration file (default: " BATTLEPASS_CONF ")\n"
 	      "  -o, --option S.KEY=VALUE  overrides one key; may be given more than once\n"
-	      "  -h, --help                this text\n"
+	      "  -h, --help                this text; behind a command: that command's options\n"
 	      "  -V, --version             the version\n\nCommands:\n",
 	      out);
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		fprintf(out, "  %s%s%s %s\n      %s\n", commands[i].first, commands[i].second ? " " : "",
-			commands[i].second ? commands[i].second : "", commands[i].arguments, commands[i].help);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		print_command(out, &commands[i]);
+	fputs("\nExit status: 0 when all is well; 1 when it is not, or something failed; 2 when a verify could not "
+	      "look.\n"
+	      "Manual pages: battlepassctl(1), battlepass.conf(5), battlepassd(8).\n",
+	      out);
+}
+
+static void
+print_command_help(const struct command *command)
+{
+	const char *gap = "\n";
+
+	fputs("Usage: battlepassctl [-c FILE] [-o SECTION.KEY=VALUE]...\n", stdout);
+	print_command(stdout, command);
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		if (options[i].of != command->run)
+			continue;
+		printf("%s  %-18s%s\n", gap, options[i].form, options[i].help);
+		gap = "";
+	}
+	fputs("\nManual page: battlepassctl(1).\n", stdout);
 }
 
 int
@@ -88,17 +150,43 @@ ctl_conf(struct ctl *ctl)
 	return false;
 }
 
+static bool
+asks_for_help(int argc, char **argv)
+{
+	return argc > 0 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0);
+}
+
+/* The commands that begin with this word; false when there are none. */
+static bool
+print_group_help(const char *first)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
+		if (strcmp(first, commands[i].first) != 0)
+			continue;
+		print_command(stdout, &commands[i]);
+		found = true;
+	}
+	return found;
+}
+
 static int
 run_command(struct ctl *ctl, int argc, char **argv)
 {
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		int words = commands[i].second ? 2 : 1;
 
 		if (argc < words || strcmp(argv[0], commands[i].first) != 0 ||
 		    (words == 2 && strcmp(argv[1], commands[i].second) != 0))
 			continue;
-		return commands[i].run(ctl, argc - words + 1, argv + words - 1);
+		if (!asks_for_help(argc - words, argv + words))
+			return commands[i].run(ctl, argc - words + 1, argv + words - 1);
+		print_command_help(&commands[i]);
+		return EXIT_SUCCESS;
 	}
+	if (argc > 1 && asks_for_help(argc - 1, argv + 1) && print_group_help(argv[0]))
+		return EXIT_SUCCESS;
 	if (argc)
 		ctl_fail("no such command: %s%s%s", argv[0], argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
 	print_usage(stderr);

@@ -8,8 +8,6 @@
 #include "ctl/ctl.h"
 #include "ctl/samples.h"
 
-#define URL_PRESET "http://127.0.0.1:9180/metrics"
-
 enum { EVERY_PRESET_S = 2, EVERY_MOST_S = 3600 };
 
 struct top {
@@ -126,7 +124,7 @@ ctl_top(struct ctl *ctl, int argc, char **argv)
 		{NULL, 0, NULL, 0},
 	};
 	const char *base = getenv("BATTLEPASS_METRICS_URL");
-	struct top top = {.url = URL_PRESET, .every_s = EVERY_PRESET_S};
+	struct top top = {.url = TOP_URL, .every_s = EVERY_PRESET_S};
 	char *end;
 	int option;
 
