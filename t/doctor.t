@@ -1,12 +1,15 @@
 #!/usr/bin/perl
 # battlepassctl doctor: a healthy host has nothing to hide; each thing that is wrong is said, with what to type, and nothing else is.
+# The example for Redis is one that it likes.
 use Test2::V0 '!call';
 use lib 't/lib';
 use Battlepass::Client;
 use Battlepass::Stack;
 use File::Temp qw(tempdir);
+use POSIX ();
 
 my $s = Battlepass::Stack->new(binary_log => 1);
+my $source = $ENV{TEST_SRCDIR} // '.';
 my $scratch = tempdir(CLEANUP => 1);
 
 # Words before the command are options of battlepassctl: (exit status, [ [verdict, about, text, what to type .. ] .. ])
@@ -96,6 +99,44 @@ subtest 'Redis' => sub {
     redis_has('timeout', 60, [ 'warn', 'Redis', match qr/idle for 60 s/, match qr/timeout 0/ ]);
     redis_has('tcp-keepalive', 0, [ 'warn', 'Redis', match qr/tcp-keepalive is off/, match qr/tcp-keepalive 300/ ]);
     finds('not reached', [ '-o', "cache.socket=$scratch/none" ], [ 'FAIL', 'Redis', match qr/does not answer/, match qr/^redis-cli -s / ]);
+};
+
+# Another Redis with that configuration, for the time of the code.
+sub with_redis {
+    my ($text, $code) = @_;
+    open my $out, '>', "$scratch/redis.conf" or die $!;
+    print {$out} $text;
+    close $out;
+    my $pid = fork // die "fork: $!";
+    if ($pid == 0) {
+        open STDOUT, '>', "$scratch/redis.log" or POSIX::_exit(126);
+        exec 'redis-server', "$scratch/redis.conf", '--port', 0, '--unixsocket', "$scratch/redis.sock", '--dir', $scratch or POSIX::_exit(127);
+    }
+    my $runs = $s->wait_until(10, sub { -S "$scratch/redis.sock" });
+    $code->() if ok($runs, 'Redis takes it');
+    kill 'TERM', $pid;
+    waitpid $pid, 0;
+    return is($?, 0, 'and ends well');
+}
+
+subtest 'examples/redis.conf' => sub {
+    my @here = ('-o', "cache.socket=$scratch/redis.sock");
+    my @elsewhere = ('FAIL', 'cache', match qr/another Redis/, match qr/same Redis/);
+    open my $in, '<', "$source/examples/redis.conf" or die $!;
+    my $example = do { local $/; <$in> };
+    with_redis($example, sub {
+        my (undef, $found) = doctor(@here);
+        is([ map { $_->[2] } grep { $_->[1] eq 'Redis' } @$found ],
+            [ match qr/a master, answers/, 'maxmemory is 2048 MiB', 'maxmemory-policy is allkeys-lru', 'it keeps nothing on disk' ], 'what is found');
+        finds('as the example has it', \@here, \@elsewhere);
+    });
+    my %without = (
+        'maxmemory ' => [ 'FAIL', match qr/maxmemory is not set/ ], 'maxmemory-policy' => [ 'FAIL', match qr/noeviction/ ], 'save' => [ 'warn', match qr/on disk/ ],
+    );
+    for my $name (sort keys %without) {
+        my ($verdict, $text) = @{ $without{$name} };
+        with_redis($example =~ s/^\Q$name\E.*\n//mr, sub { finds("without $name", \@here, [ $verdict, 'Redis', $text, match qr/^redis-cli/ ], \@elsewhere) });
+    }
 };
 
 subtest 'the epoch of another Redis' => sub {
