@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/conf.h"
+#include "base/log.h"
 #include "config.h"
 #include "master/master.h"
 #include "master/worker.h"
@@ -106,8 +107,10 @@ main(int argc, char **argv)
 		fprintf(stderr, "battlepassd: %s\n", detail);
 		return EXIT_FAILURE;
 	}
-	if (!options.test)
+	if (!options.test) {
+		log_set_format(conf->log.format);
 		return master_run(conf, &(struct master_program){.argv = argv, .load = load});
+	}
 	status = worker_preflight(conf) ? EXIT_SUCCESS : EXIT_FAILURE;
 	fprintf(stderr, "battlepassd: %s: %s\n", options.file, status == EXIT_SUCCESS ? "good" : "cannot be used");
 	conf_free(conf);

@@ -45,7 +45,7 @@ for my $newer (1, 40) {
         is(reads($player)->[1], 15, 'with what is stored');
     };
 }
-like($s->daemon_log, qr/warning store.*newer revision than the database.*restored/, 'the log says why');
+like($s->log_text, qr/warning store.*newer revision than the database.*restored/, 'the log says why');
 
 # InnoDB shows a commit to others just before it is on the disk: a reader may have cached what a crash has undone.
 subtest 'a crash that has lost a commit' => sub {
@@ -84,7 +84,7 @@ subtest 'read-only: not the primary' => sub {
     ok($s->wait_until(5, sub { reads($other)->[0] == 200 }), 'all is well afterwards');
     ok($s->wait_until(5, sub { reads($other)->[2] eq 'cache' }), 'and cached again');
     is(control()->{epoch}, $epoch, 'in the same epoch');
-    like($s->daemon_log, qr/read-only: it is not the primary/, 'the log says why');
+    like($s->log_text, qr/read-only: it is not the primary/, 'the log says why');
 };
 
 subtest 'a key of another type' => sub {

@@ -56,7 +56,7 @@ for my $case ([ 'an old answer', -1 ], [ 'one that the database has lost', 3 ]) 
         my $revision = plant($player, $by);
         ok($s->wait_until(10, sub { counted('stale') > $stale }), 'counted');
         my $planted = $revision + $by;
-        ok($s->wait_until(2, sub { $s->daemon_log =~ /player \Q$player\E in season \Q$season\E: the cache had revision $planted in epoch \d+, and the database has $revision: it is gone/ }),
+        ok($s->wait_until(2, sub { $s->log_text =~ /player \Q$player\E in season \Q$season\E: the cache had revision $planted in epoch \d+, and the database has $revision: it is gone/ }),
             'logged with both revisions');
         is($s->redis('GET', cache_key($s, $player)) =~ /^V$planted\./ ? 'there' : 'gone', 'gone', 'removed');
         my $answer = progress($s, $player);

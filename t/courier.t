@@ -211,7 +211,7 @@ subtest 'a delivery that nobody takes is parked' => sub {
     gauge_becomes('deliveries_pending', 0);
     my ($row) = grep { $_->{delivery} eq $key } @{ admin(GET => 'deliveries?state=failed')->{json}{items} };
     is($row, hash { field state => 'failed'; field tries => $tries; field last_error => match qr/500/; etc }, 'in the list of the admin');
-    like($s->daemon_log, qr/warning courier\[\d+\]: delivery $key .*has failed/, 'and in the log');
+    like($s->log_text, qr/warning courier\[\d+\]: delivery $key .*has failed/, 'and in the log');
     sleep 1.5;
     is($s->economy(GET => '/sandbox/faults')->{json}{faults}[0]{struck}, $tries, 'it is left alone');
     $s->clear_faults;
@@ -294,7 +294,7 @@ subtest 'a key that the economy may have forgotten: stuck, with an alarm' => sub
     $s->clear_faults;
     gauge_becomes('purchases_stuck', 1);
     is([ map { $_->{purchase} } @{ admin(GET => 'purchases?state=stuck')->{json}{items} } ], [$purchase], 'in the list of the admin');
-    my @lines = grep { /error courier.*$purchase/ } split /\n/, $s->daemon_log;
+    my @lines = grep { /error courier.*$purchase/ } split /\n/, $s->log_text;
     is(scalar @lines, 1, 'one line in the log') or diag(@lines);
     sleep 1;
     is([ purchase($player, $purchase)->{state}, account($player)->{charges} ], [ 'stuck', 0 ], 'nobody asks again');
@@ -333,7 +333,7 @@ subtest 'killed in the middle' => sub {
     is([ map { sort keys %{ times_sent($_) } } @players ], [ map { sort @{ $keys{$_} } } @players ], 'each claim has come through');
     books_agree('after it', @players);
     is($s->economy(GET => '/sandbox/totals')->{json}{charged_twice}, 0, 'nothing was charged twice');
-    like($s->daemon_log, qr/courier/, 'the master told of it');
+    like($s->log_text, qr/courier/, 'the master told of it');
 };
 
 subtest 'asked to stop in the middle' => sub {

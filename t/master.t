@@ -145,7 +145,7 @@ sub mark_log {
 }
 
 sub log_since {
-    return substr $s->daemon_log, $log_mark;
+    return $s->log_text($log_mark);
 }
 
 sub logged {
@@ -338,7 +338,7 @@ subtest 'a second master on the same folder' => sub {
     my $before = slurp("$run_dir/battlepassd.pid");
     my ($status, undef, $err) = battlepassd({}, '-c', $conf);
     is($status, 1, 'refused');
-    like($err, qr{error master\[\d+\]: \Q$run_dir\E/battlepassd\.pid: another battlepassd runs on this folder}, 'and told why');
+    like($err, qr{"level":"error","role":"master",.*"message":"\Q$run_dir\E/battlepassd\.pid: another battlepassd runs on this folder"}, 'and told why');
     is(slurp("$run_dir/battlepassd.pid"), $before, 'the pid file is still the first one\'s');
     is($before, $s->master_pid . "\n", 'it holds its pid');
     is($s->get("$season/players/p-1/progress", \%viewer)->{status}, 200, 'the first one works on');

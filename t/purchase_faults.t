@@ -147,7 +147,7 @@ is($sum{charges} - $sum{refunds}, $sum{owned}, "as many are owned ($sum{owned}) 
 is($db->selectrow_array(q{SELECT COUNT(*) FROM purchase WHERE state = 'stuck'}), 0, 'none is stuck');
 cmp_ok($sum{owned}, '>=', @players * 0.7, 'most players own it');
 
-my @killed = $s->daemon_log =~ /was killed by signal 9/g;
+my @killed = $s->log_text =~ /was killed by signal 9/g;
 cmp_ok(scalar @killed, '>=', 20, scalar(@killed) . ' processes were killed on the way');
 
 for my $check ([qw(audit verify)], [qw(player verify --all)]) {

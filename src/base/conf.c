@@ -68,6 +68,10 @@ static const struct key keys[] = {
 	{"", "crash_points", FIELD(crash_points), TEXT_OF(0, PATH_BYTES), .restart = true, .preset = "",
 	 .help = "For tests only: folder whose files name the points where a process shall die; empty in production."},
 
+	{"log", "format", FIELD(log.format), .type = CHOICE, .choices = {"auto", "json", "text"}, .restart = true,
+	 .preset = "auto",
+	 .help = "Form of the log: JSON lines, lines for people, or the journal's own fields where it reads the log and JSON elsewhere."},
+
 	{"store", "socket", FIELD(store.socket), TEXT_OF(0, SOCKET_BYTES), .preset = "/run/mysqld/mysqld.sock",
 	 .help = "Unix socket of the database; empty: host and port are used."},
 	{"store", "host", FIELD(store.host), TEXT_OF(0, NAME_BYTES), .preset = "",

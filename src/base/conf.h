@@ -22,6 +22,9 @@ struct conf {
 	char *run_dir;   /* sockets and pid file */
 	char *log_level; /* "error", "warning", "info", "debug" */
 	struct {
+		char *format; /* "auto", "json", "text" */
+	} log;
+	struct {
 		char *socket;
 		char *host; /* used when socket is empty */
 		int64_t port;

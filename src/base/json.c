@@ -60,10 +60,10 @@ skip_space(struct checker *c)
 }
 
 /*
- * Bytes of the UTF-8 sequence at p, 0 if there is none. The second byte carries the limits that rule out overlong
- * forms, surrogates and what lies beyond U+10FFFF (Unicode 15, table 3-7).
+ * The second byte carries the limits that rule out overlong forms, surrogates and what lies beyond U+10FFFF (Unicode
+ * 15, table 3-7).
  */
-static size_t
+size_t
 utf8_length(const unsigned char *p, size_t left)
 {
 	static const struct {

@@ -51,5 +51,7 @@ bool json_get_number(const struct json *node, double *ret);
 
 /* True if text is valid UTF-8 (no overlong forms, no surrogates, at most U+10FFFF) without NUL. */
 bool utf8_valid(struct str text);
+/* Bytes of the character at p, of which `left` are there; 0: it is none. A NUL is one here. */
+size_t utf8_length(const unsigned char *p, size_t left);
 
 #endif

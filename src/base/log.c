@@ -6,10 +6,33 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/journal.h"
+#include "base/log_form.h"
 
-static const char *const level_names[LOG_LEVEL_COUNT] = {"error", "warning", "info", "debug"};
+enum { MESSAGE_SIZE = 2048 };
+
+typedef size_t form_line(const struct log_entry *entry, char line[LOG_LINE_SIZE]);
+
+static const struct form {
+	const char *name;
+	form_line *line;
+	bool seeks_journal;
+} forms[] = {
+	{"text", log_form_text, false},
+	{"json", log_form_json, false},
+	{"auto", log_form_json, true},
+};
+
 static const char *log_role = "battlepass";
 static enum log_level log_max = LOG_INFO;
+static const struct form *log_form = &forms[0];
+static const char *journal_path = JOURNAL_SOCKET;
+static int journal_fd = -1; /* -1: stderr is no stream of the journal's */
+/* Of the request that this process is at. */
+static struct {
+	struct str request_id;
+	struct str trace_id;
+} at;
 
 void
 log_set_role(const char *role)
@@ -23,11 +46,24 @@ log_set_level(enum log_level level)
 	log_max = level;
 }
 
+void
+log_set_journal(const char *path)
+{
+	journal_path = path;
+}
+
+void
+log_set_request(struct str request_id, struct str trace_id)
+{
+	at.request_id = request_id;
+	at.trace_id = trace_id;
+}
+
 bool
 log_level_parse(const char *name, enum log_level *ret_level)
 {
 	for (int i = 0; i < LOG_LEVEL_COUNT; i++) {
-		if (strcmp(name, level_names[i]) == 0) {
+		if (strcmp(name, log_level_name((enum log_level)i)) == 0) {
 			*ret_level = (enum log_level)i;
 			return true;
 		}
@@ -36,26 +72,77 @@ log_level_parse(const char *name, enum log_level *ret_level)
 }
 
 static void
-write_line(enum log_level level, const char *format, va_list args)
+use_form(const struct form *form)
 {
-	char line[1024];
-	char now[CLOCK_TEXT_SIZE];
+	log_form = form;
+	if (journal_fd >= 0)
+		close(journal_fd);
+	journal_fd = form->seeks_journal && journal_holds(STDERR_FILENO) ? journal_open() : -1;
+}
+
+bool
+log_set_format(const char *name)
+{
+	for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+		if (strcmp(name, forms[i].name) == 0) {
+			use_form(&forms[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* Where the journal does not take it, stderr leads there, too. */
+static void
+send_out(const struct log_entry *entry)
+{
+	char line[LOG_LINE_SIZE];
+	size_t size;
+
+	if (journal_fd >= 0) {
+		size = log_form_journal(entry, line);
+		if (journal_send(journal_fd, journal_path, (struct str){line, size}))
+			return;
+	}
+	size = log_form->line(entry, line);
+	if (write(STDERR_FILENO, line, size) < 0)
+		return; /* there is nobody left to tell */
+}
+
+static void
+add_text(struct log_entry *entry, struct log_field *fields, const char *name, struct str text)
+{
+	if (text.len)
+		fields[entry->field_count++] = (struct log_field){.name = name, .text = text};
+}
+
+void
+log_fields(enum log_level level, struct str message, const struct log_field *fields, size_t count)
+{
+	struct log_field all[LOG_FIELDS_MAX];
+	struct log_entry entry = {.level = level, .role = log_role, .message = message, .fields = all};
 
 	if (level > log_max)
 		return;
-	clock_format(now, clock_unix_ms());
-	int head = snprintf(line, sizeof(line), "%s %s %s[%d]: ", now, level_names[level], log_role, (int)getpid());
-	int body = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, format, args);
-	size_t length = (size_t)head + (body < 0 ? 0 : (size_t)body);
+	for (; entry.field_count < count && entry.field_count < LOG_FIELDS_MAX - 2; entry.field_count++)
+		all[entry.field_count] = fields[entry.field_count];
+	add_text(&entry, all, "request_id", at.request_id);
+	add_text(&entry, all, "trace_id", at.trace_id);
+	entry.unix_ms = clock_unix_ms();
+	entry.pid = getpid();
+	send_out(&entry);
+}
 
-	if (length > sizeof(line) - 2)
-		length = sizeof(line) - 2;
-	for (size_t i = (size_t)head; i < length; i++)
-		if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-			line[i] = ' ';
-	line[length++] = '\n';
-	if (write(STDERR_FILENO, line, length) < 0)
-		return; /* there is nobody left to tell */
+static void
+write_line(enum log_level level, const char *format, va_list args)
+{
+	char message[MESSAGE_SIZE];
+
+	if (level > log_max)
+		return;
+	if (vsnprintf(message, sizeof(message), format, args) < 0)
+		message[0] = '\0';
+	log_fields(level, str_from(message), NULL, 0);
 }
 
 #define LOG_FUNCTION(name, level)                                                                                      \

@@ -190,6 +190,12 @@ sub metrics_url { return $_[0]{env}{BATTLEPASS_METRICS_URL} }
 sub economy_url { return $_[0]{env}{BATTLEPASS_ECONOMY_URL} }
 sub season { return $_[0]{env}{BATTLEPASS_SEASON} }
 sub daemon_log { return _slurp("$_[0]{dir}/battlepassd.log") }
+# The same from byte `from` on, for people: "time level role[pid]: message" a line.
+sub log_text {
+    my ($self, $from) = @_;
+    my @lines = map { eval { $json->decode($_) } // { message => $_ } } split /\n/, substr $self->daemon_log, $from // 0;
+    return join '', map { sprintf "%s %s %s[%s]: %s\n", (map { $_ // '' } @$_{qw(time level role pid)}), $_->{message} } @lines;
+}
 sub nginx_log { return _slurp("$_[0]{dir}/nginx/error.log") }
 
 # battlepassctl with these arguments: (exit status, both outputs together).
