@@ -6,6 +6,7 @@
 
 #include "api/routes.h"
 #include "base/clock.h"
+#include "base/trace.h"
 
 /* The client's id if it is well-formed, else the one nginx made, else a new one. */
 static void
@@ -115,7 +116,7 @@ answer(struct call *call)
 				 call->request->request_id);
 	if (!response->lane.len) {
 		response_header(response, STR("X-Request-Id"), call->request->request_id);
-		if (traceparent_valid(call->request->traceparent))
+		if (call->request->traceparent.len)
 			response_header(response, STR("traceparent"), call->request->traceparent);
 	}
 	count_answer(call);
@@ -131,6 +132,8 @@ open_call(struct call *call, struct arena *arena, struct exchange *exchange, int
 	faults_init(&call->faults, arena);
 	response_clear(call->response);
 	choose_request_id(call, now_ms);
+	if (!trace_valid(call->request->traceparent))
+		call->request->traceparent = STR_NONE;
 }
 
 static void

@@ -127,7 +127,7 @@ call_add_operation(struct call *call, const struct operation_form *form, struct 
 	operation->pass = body->pass;
 	operation->forget = body->claims == CLAIMS_FORGET;
 	operation->subject = call->id;
-	if (traceparent_valid(call->request->traceparent))
+	if (call->request->traceparent.len)
 		operation->traceparent = arena_str(call->arena, call->request->traceparent);
 	call->operation = operation;
 	return operation;

@@ -15,13 +15,13 @@
 #include <curl/curl.h>
 
 #include "base/clock.h"
+#include "base/trace.h"
 #include "economy/answer.h"
 #include "economy/verbs.h"
 
 enum {
 	EVENTS_MAX = 4 * ECONOMY_CONNECTIONS, /* more sockets than there can be: all that is ready is seen at once */
 	SPARE_MAX = ECONOMY_CONNECTIONS,
-	TRACEPARENT_MAX = 128,
 };
 
 /* A request on its way. Kept for the next one when it is done: setting one up costs more than sending it. */
@@ -243,6 +243,7 @@ set_headers(const struct economy *economy, struct transfer *transfer)
 {
 	const struct economy_call *call = transfer->call;
 	char key[UUID_TEXT_SIZE];
+	char trace[TRACE_TEXT_SIZE];
 
 	curl_slist_free_all(transfer->headers);
 	transfer->headers = NULL;
@@ -256,8 +257,8 @@ set_headers(const struct economy *economy, struct transfer *transfer)
 		uuid_format(&call->key, key);
 		add_header_value(transfer, "Idempotency-Key: ", str_from(key));
 	}
-	if (call->traceparent.len && call->traceparent.len <= TRACEPARENT_MAX)
-		add_header_value(transfer, "traceparent: ", call->traceparent);
+	trace_onward(call->traceparent, trace);
+	add_header_value(transfer, "traceparent: ", str_from(trace));
 	must(curl_easy_setopt(transfer->easy, CURLOPT_HTTPHEADER, transfer->headers));
 }
 

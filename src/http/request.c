@@ -161,26 +161,3 @@ request_arrived_ms(struct str text)
 	}
 	return ms;
 }
-
-static bool
-lower_hex(struct str text)
-{
-	bool nonzero = false;
-
-	for (size_t i = 0; i < text.len; i++) {
-		char c = text.ptr[i];
-
-		if (!((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
-			return false;
-		nonzero |= c != '0';
-	}
-	return nonzero;
-}
-
-bool
-traceparent_valid(struct str text)
-{
-	return text.len == 55 && str_starts_with(text, STR("00-")) && lower_hex((struct str){text.ptr + 3, 32}) &&
-	       text.ptr[35] == '-' && lower_hex((struct str){text.ptr + 36, 16}) && text.ptr[52] == '-' &&
-	       (lower_hex((struct str){text.ptr + 53, 2}) || str_equal((struct str){text.ptr + 53, 2}, STR("00")));
-}

@@ -28,11 +28,11 @@ struct request {
 	struct str idempotency_key;
 	struct str accept;
 	struct str accept_language;
-	struct str traceparent;
-	struct str arrived;    /* when nginx had it as a whole, in its form: see request_arrived_ms() */
-	struct str request_id; /* the client's, or nginx's; where it is not well-formed another is made */
-	bool internal;         /* came through the loopback server */
-	bool body_too_large;   /* body is empty then */
+	struct str traceparent; /* see base/trace.h; empty where it is not valid, once the call is open */
+	struct str arrived;     /* when nginx had it as a whole, in its form: see request_arrived_ms() */
+	struct str request_id;  /* the client's, or nginx's; where it is not well-formed another is made */
+	bool internal;          /* came through the loopback server */
+	bool body_too_large;    /* body is empty then */
 	struct str body;
 	/* by request_parse_target() */
 	enum method method;
@@ -53,7 +53,5 @@ bool request_query(const struct request *request, struct str name, struct str *r
 bool request_id_valid(struct str id);
 /* Milliseconds since 1970 out of nginx's $msec, "1795829377.196"; 0 if it is nothing of that kind. */
 int64_t request_arrived_ms(struct str text);
-/* version-traceid-parentid-flags of W3C Trace Context, lower-case, not all zero. */
-bool traceparent_valid(struct str traceparent);
 
 #endif

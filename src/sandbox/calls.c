@@ -79,6 +79,12 @@ call_show_faults(struct call *call)
 }
 
 static void
+call_show_journey(struct call *call)
+{
+	journey_print(call->calls->journey, call_begin(call, 200));
+}
+
+static void
 call_set_faults(struct call *call)
 {
 	char detail[JSON_DETAIL_SIZE];
@@ -214,6 +220,7 @@ static const struct resource {
 	{"/sandbox/players/{}", TROUBLE_NEVER, "GET", {{"GET", call_player}}},
 	{"/sandbox/totals", TROUBLE_NEVER, "GET", {{"GET", call_totals}}},
 	{"/sandbox/wallets/{}", TROUBLE_NEVER, "PUT", {{"PUT", call_set_wallet}}},
+	{"/sandbox/calls", TROUBLE_NEVER, "GET", {{"GET", call_show_journey}}},
 	{"/sandbox/faults", TROUBLE_NEVER, "GET, PUT", {{"GET", call_show_faults}, {"PUT", call_set_faults}}},
 };
 
@@ -246,6 +253,8 @@ find_resource(struct call *call)
 static void
 run_call(struct call *call, enum trouble_call kind, void (*run)(struct call *call))
 {
+	if (kind != TROUBLE_NEVER)
+		journey_note(call->calls->journey, call->request);
 	/* Whoever has a connection left finds nobody behind it either. */
 	if (kind != TROUBLE_NEVER && server_is_down(call->calls->server))
 		return drop_answer(call);

@@ -6,6 +6,7 @@
 #define BP_SANDBOX_CALLS_H
 
 #include "sandbox/bank.h"
+#include "sandbox/journey.h"
 #include "sandbox/server.h"
 #include "sandbox/trouble.h"
 
@@ -13,6 +14,7 @@
 struct calls {
 	struct bank *bank;
 	struct troubles *troubles;
+	struct journey *journey;
 	struct server *server;
 	int64_t retention_ms; /* of keys; BANK_KEEP_KEYS */
 };

@@ -46,6 +46,7 @@ static const char usage[] =
 	"Economy:      POST /v1/debits, GET /v1/debits/KEY, POST /v1/debits/KEY/cancel, POST /v1/debits/KEY/refund,\n"
 	"              POST /v1/deliveries\n"
 	"For tests:    GET /healthz, GET /sandbox/players/PLAYER, GET /sandbox/totals,\n"
+	"              GET /sandbox/calls (those of the economy that came last, with their traces),\n"
 	"              PUT /sandbox/wallets/PLAYER {\"currency\",\"balance\"}, GET and PUT /sandbox/faults\n"
 	"\n"
 	"PUT /sandbox/faults {\"faults\":[{\"fault\":KIND, \"calls\":CALLS, \"probability\":P, \"delay_ms\":N, "
@@ -237,7 +238,9 @@ run(const struct options *options)
 	err = bank_open(conf, options->wallets, options->wallet_count, &calls.bank);
 	if (err == ERR_OK) {
 		calls.troubles = troubles_new();
+		calls.journey = journey_new();
 		err = serve(options, &calls);
+		journey_free(calls.journey);
 		troubles_free(calls.troubles);
 	}
 	bank_close(calls.bank);

@@ -154,6 +154,7 @@ serve(struct server *server, struct MHD_Connection *connection, const struct exc
 		.path = path,
 		.content_type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Type"),
 		.idempotency_key = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Idempotency-Key"),
+		.traceparent = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "traceparent"),
 		.body = buf_view(&exchange->body),
 		.body_too_large = exchange->too_large,
 	};

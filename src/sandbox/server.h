@@ -21,6 +21,7 @@ struct server_request {
 	const char *path;
 	const char *content_type;
 	const char *idempotency_key;
+	const char *traceparent;
 	struct str body;
 	bool body_too_large; /* more than SERVER_BODY_MAX; the body is empty then */
 };

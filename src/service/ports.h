@@ -569,7 +569,7 @@ struct economy_call {
 	struct str item;
 	uint64_t quantity;
 	struct str reference;   /* season and pass, or season and reward: for people */
-	struct str traceparent; /* may be empty */
+	struct str traceparent; /* of the request that it is for; empty: none, and the call is a trace of its own */
 	/* results */
 	enum economy_outcome outcome;
 	char detail[128]; /* what was wrong, for the log and the delivery's last_error; printable ASCII */

@@ -126,7 +126,7 @@ struct operation {
 	struct uuid subject;                /* of the reset, purchase or delivery meant */
 	enum delivery_state delivery_state; /* DELIVERY_RETRY: as it was read */
 	enum purchase_event event;          /* SETTLEMENT */
-	struct str traceparent;             /* goes on to the economy */
+	struct str traceparent;             /* its trace goes on to the economy */
 	/* results */
 	struct audit_entry entry; /* nothing in it where nothing was to be done */
 	struct purchase_row purchase;
