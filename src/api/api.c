@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "api/access.h"
 #include "api/routes.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/trace.h"
 
 /* The client's id if it is well-formed, else the one nginx made, else a new one. */
@@ -93,15 +95,31 @@ static void
 count_answer(const struct call *call)
 {
 	unsigned route = route_number(call->route);
+	int64_t turn_us = 0;
 
 	if (call->response->lane.len) {
 		metrics_add(METRIC_REDIRECTS, 1);
 		return;
 	}
 	metrics_add_at(METRIC_REQUESTS, route, metric_status(call->response->status), 1);
-	if (call->began_us)
-		metrics_observe(METRIC_REQUEST_DURATION, route, call->source,
-				(uint64_t)(clock_boot_us() - call->began_us));
+	if (call->times) {
+		turn_us = clock_boot_us() - call->times->began_us;
+		metrics_observe(METRIC_REQUEST_DURATION, route, call->source, (uint64_t)turn_us);
+	}
+	access_note(call->api->access, call, turn_us);
+}
+
+/* Until forget_in_log(). */
+static void
+name_in_log(const struct call *call)
+{
+	log_set_request(call->request->request_id, trace_id(call->request->traceparent));
+}
+
+static void
+forget_in_log(void)
+{
+	log_set_request(STR_NONE, STR_NONE);
 }
 
 static void
@@ -109,6 +127,7 @@ answer(struct call *call)
 {
 	struct response *response = call->response;
 
+	name_in_log(call);
 	if (call->err == ERR_OK && !response->lane.len)
 		call->err = call->route->encode(call);
 	if (call->err != ERR_OK)
@@ -120,15 +139,24 @@ answer(struct call *call)
 			response_header(response, STR("traceparent"), call->request->traceparent);
 	}
 	count_answer(call);
+	forget_in_log();
 	json_free(call->body);
 }
 
-static void
-open_call(struct call *call, struct arena *arena, struct exchange *exchange, int64_t now_ms)
+static int64_t
+waited_us(const struct request *request, int64_t now_ms)
 {
+	return request->arrived_ms && now_ms > request->arrived_ms ? (now_ms - request->arrived_ms) * 1000 : 0;
+}
+
+static void
+open_call(struct call *call, const struct api *api, struct arena *arena, struct exchange *exchange, int64_t now_ms)
+{
+	call->api = api;
 	call->arena = arena;
 	call->request = &exchange->request;
 	call->response = &exchange->response;
+	call->waited_us = waited_us(call->request, now_ms);
 	faults_init(&call->faults, arena);
 	response_clear(call->response);
 	choose_request_id(call, now_ms);
@@ -137,27 +165,30 @@ open_call(struct call *call, struct arena *arena, struct exchange *exchange, int
 }
 
 static void
-begin(struct call *call, const struct api *api, struct turn *turn, struct exchange *exchange, int64_t began_us)
+begin(struct call *call, struct api_turn *of, struct exchange *exchange)
 {
-	call->api = api;
+	struct turn *turn = &of->turn;
+
+	open_call(call, of->api, turn->arena, exchange, turn->now_ms);
 	call->turn = turn;
-	call->began_us = began_us;
-	open_call(call, turn->arena, exchange, turn->now_ms);
+	call->times = &of->times;
 
 	struct write **added = turn->last_write;
 	size_t count = turn->write_count;
 
+	name_in_log(call);
 	call->err = check(call);
+	forget_in_log();
 	call->writes = *added;
 	call->write_count = turn->write_count - count;
 }
 
 void
-api_refuse(struct arena *arena, struct exchange *exchange, enum err err, int64_t now_ms)
+api_refuse(const struct api *api, struct arena *arena, struct exchange *exchange, enum err err, int64_t now_ms)
 {
 	struct call call = {.err = err};
 
-	open_call(&call, arena, exchange, now_ms);
+	open_call(&call, api, arena, exchange, now_ms);
 	answer(&call);
 }
 
@@ -187,13 +218,30 @@ answer_ready(struct api_turn *turn)
 	}
 }
 
+/* What a request is alone with is its own; nobody can say whose a line is that comes of what many share. */
+static void
+work(struct api_turn *turn, void (*run)(struct turn *turn))
+{
+	if (turn->count == 1)
+		name_in_log(&turn->calls[0]);
+	run(&turn->turn);
+	forget_in_log();
+}
+
+/* A cached read has no clock to itself but the one that its answer is measured with. */
+static void
+note_time(const struct api_turn *turn, int64_t *at_us)
+{
+	if (turn->api->lane != LANE_READ)
+		*at_us = clock_boot_us();
+}
+
 void
 api_begin(struct api_turn *turn, const struct api *api, struct arena *arena, struct exchange *const exchanges[],
 	  size_t count)
 {
-	int64_t began_us = clock_boot_us();
-
 	turn->api = api;
+	turn->times = (struct turn_times){.requests = count, .began_us = clock_boot_us()};
 	turn->calls = ARENA_ARRAY(arena, count, struct call);
 	turn->count = count;
 	turn->unanswered = count;
@@ -201,8 +249,10 @@ api_begin(struct api_turn *turn, const struct api *api, struct arena *arena, str
 	/* What a purchase's write has come to decides whether the economy is asked: that is not put off. */
 	turn->turn.puts_off = api->service->rooms.economy == NULL;
 	for (size_t i = 0; i < count; i++)
-		begin(&turn->calls[i], api, &turn->turn, exchanges[i], began_us);
-	turn_run(&turn->turn);
+		begin(&turn->calls[i], turn, exchanges[i]);
+	note_time(turn, &turn->times.decoded_us);
+	work(turn, turn_run);
+	note_time(turn, &turn->times.worked_us);
 	answer_ready(turn);
 	metrics_observe(METRIC_TURN_REQUESTS, lane_number(api->lane), 0, count);
 }
@@ -210,7 +260,8 @@ api_begin(struct api_turn *turn, const struct api *api, struct arena *arena, str
 void
 api_continue(struct api_turn *turn)
 {
-	turn_continue(&turn->turn);
+	work(turn, turn_continue);
+	note_time(turn, &turn->times.resumed_us);
 	answer_ready(turn);
 }
 
@@ -230,10 +281,14 @@ void
 api_look_ahead(const struct api *api)
 {
 	service_look_ahead(api->service);
+	access_tell(api->access, false);
 }
 
 int64_t
 api_look_ahead_due_boot_ms(const struct api *api)
 {
-	return service_look_ahead_due_boot_ms(api->service);
+	int64_t load_ms = service_look_ahead_due_boot_ms(api->service);
+	int64_t tell_ms = access_due_boot_ms(api->access);
+
+	return load_ms < tell_ms ? load_ms : tell_ms;
 }

@@ -17,6 +17,7 @@ struct exchange {
 struct api_turn {
 	const struct api *api;
 	struct turn turn;
+	struct turn_times times;
 	struct call *calls;
 	size_t count;
 	size_t unanswered;
@@ -26,7 +27,7 @@ struct api_turn {
 };
 
 /* Answers with an error and looks at nothing; the request takes no part in a turn. */
-void api_refuse(struct arena *arena, struct exchange *exchange, enum err err, int64_t now_ms);
+void api_refuse(const struct api *api, struct arena *arena, struct exchange *exchange, enum err err, int64_t now_ms);
 /*
  * Does the work of these requests and answers all that need not wait. turn->answered and turn->context are set by the
  * caller. When nothing is unanswered any more, api_end() warms the cache; then the arena may be reset.

@@ -34,6 +34,17 @@ struct api {
 	struct service *service;
 	struct token_verifier *verifier;
 	const struct metrics *metrics;
+	struct access_log *access;
+};
+
+/* How far a turn was when, by CLOCK_BOOTTIME. */
+struct turn_times {
+	size_t requests;
+	int64_t began_us;
+	/* 0 in the read lane, which spares itself the clock. */
+	int64_t decoded_us;
+	int64_t worked_us;
+	int64_t resumed_us; /* what those waited for that are answered now; 0: nobody has waited yet */
 };
 
 struct call {
@@ -55,8 +66,9 @@ struct call {
 	struct operation *operation; /* the same where it is one: as long as it waits, there is no answer */
 	const struct write *writes;  /* all that decode has added, behind one another */
 	size_t write_count;
-	enum source source; /* of a progress document, once it is there */
-	int64_t began_us;   /* its turn, by CLOCK_BOOTTIME; 0: it had none */
+	enum source source;             /* of a progress document, once it is there */
+	int64_t waited_us;              /* since nginx had it; 0: nobody knows */
+	const struct turn_times *times; /* NULL: it had no turn */
 	bool answered;
 };
 

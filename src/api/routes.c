@@ -79,15 +79,15 @@ static const struct {
 	{LANE_ADMIN, {"admin", 5}},
 };
 
+/* What a route of this method adds to Allow. */
 static const struct {
 	enum method method;
-	const char *name;
 	const char *allow;
-} method_names[] = {
-	{METHOD_GET, "GET", "GET, HEAD"},
-	{METHOD_POST, "POST", "POST"},
-	{METHOD_PUT, "PUT", "PUT"},
-	{METHOD_DELETE, "DELETE", "DELETE"},
+} allowances[] = {
+	{METHOD_GET, "GET, HEAD"},
+	{METHOD_POST, "POST"},
+	{METHOD_PUT, "PUT"},
+	{METHOD_DELETE, "DELETE"},
 };
 
 struct str
@@ -125,10 +125,10 @@ fits(const char *pattern, const struct request *request, struct route_match *mat
 static void
 add_allowed(struct arena *arena, const struct route *route, struct str *allow)
 {
-	for (size_t i = 0; i < sizeof(method_names) / sizeof(method_names[0]); i++)
-		if (method_names[i].method == route->method)
+	for (size_t i = 0; i < sizeof(allowances) / sizeof(allowances[0]); i++)
+		if (allowances[i].method == route->method)
 			*allow = arena_format(arena, "%.*s%s%s", STR_ARGS(*allow), allow->len ? ", " : "",
-					      method_names[i].allow);
+					      allowances[i].allow);
 }
 
 enum err
@@ -162,10 +162,7 @@ void
 route_put_labels(unsigned number, struct buf *out)
 {
 	const struct route *route = number > 0 && number <= ROUTE_COUNT ? &routes[number - 1] : NULL;
-	const char *method = "";
 
-	for (size_t i = 0; route && i < sizeof(method_names) / sizeof(method_names[0]); i++)
-		if (method_names[i].method == route->method)
-			method = method_names[i].name;
-	buf_format(out, "method=\"%s\",route=\"%s\"", method, route ? route->pattern : "none");
+	buf_format(out, "method=\"%s\",route=\"%s\"", route ? method_name(route->method) : "",
+		   route ? route->pattern : "none");
 }

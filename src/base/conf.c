@@ -71,6 +71,10 @@ static const struct key keys[] = {
 	{"log", "format", FIELD(log.format), .type = CHOICE, .choices = {"auto", "json", "text"}, .restart = true,
 	 .preset = "auto",
 	 .help = "Form of the log: JSON lines, lines for people, or the journal's own fields where it reads the log and JSON elsewhere."},
+	{"log", "access_sample", FIELD(log.access_sample), INTEGER_OF(0, 1000000000), .preset = "1000",
+	 .help = "One in so many requests of a process is logged; 1: all, 0: none."},
+	{"log", "slow_ms", FIELD(log.slow_ms), INTEGER_OF(0, 3600000), .preset = "250",
+	 .help = "Milliseconds from nginx to the answer with which a request counts as slow and is logged; 0: none does."},
 
 	{"store", "socket", FIELD(store.socket), TEXT_OF(0, SOCKET_BYTES), .preset = "/run/mysqld/mysqld.sock",
 	 .help = "Unix socket of the database; empty: host and port are used."},

@@ -22,7 +22,9 @@ struct conf {
 	char *run_dir;   /* sockets and pid file */
 	char *log_level; /* "error", "warning", "info", "debug" */
 	struct {
-		char *format; /* "auto", "json", "text" */
+		char *format;          /* "auto", "json", "text" */
+		int64_t access_sample; /* one line in so many requests of a process; 0: none */
+		int64_t slow_ms;       /* a request that takes so long has a line; 0: none has */
 	} log;
 	struct {
 		char *socket;

@@ -18,6 +18,15 @@ parse_method(struct str text)
 	return METHOD_OTHER;
 }
 
+const char *
+method_name(enum method method)
+{
+	for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+		if (methods[i].method == method)
+			return methods[i].text;
+	return "other";
+}
+
 static int
 hex_digit(char c)
 {

@@ -31,6 +31,7 @@ struct request {
 	struct str traceparent; /* see base/trace.h; empty where it is not valid, once the call is open */
 	struct str arrived;     /* when nginx had it as a whole, in its form: see request_arrived_ms() */
 	struct str request_id;  /* the client's, or nginx's; where it is not well-formed another is made */
+	int64_t arrived_ms;     /* the same by the lane that took it up; 0: it cannot be told */
 	bool internal;          /* came through the loopback server */
 	bool body_too_large;    /* body is empty then */
 	struct str body;
@@ -51,6 +52,8 @@ bool request_parse_target(struct request *request, struct arena *arena);
 bool request_query(const struct request *request, struct str name, struct str *ret_value);
 /* 1-128 of A-Z a-z 0-9 . _ - */
 bool request_id_valid(struct str id);
+/* "GET" and so on; "other". */
+const char *method_name(enum method method);
 /* Milliseconds since 1970 out of nginx's $msec, "1795829377.196"; 0 if it is nothing of that kind. */
 int64_t request_arrived_ms(struct str text);
 

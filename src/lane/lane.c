@@ -192,7 +192,7 @@ shed(struct loop *loop, struct place *place)
 	struct flight *flight = loop->gathering;
 
 	metrics_add(METRIC_REQUESTS_SHED, 1);
-	api_refuse(&flight->arena, &place->exchange, ERR_OVERLOADED, loop->lateness.now_unix_ms);
+	api_refuse(loop->api, &flight->arena, &place->exchange, ERR_OVERLOADED, loop->lateness.now_unix_ms);
 	answer(loop, place);
 	if (flight->ready_count == 0) {
 		arena_reset(&flight->arena);
@@ -214,14 +214,17 @@ static void
 receive(struct loop *loop, struct place *place)
 {
 	struct flight *flight = loop->gathering;
-	const struct request *request = &place->exchange.request;
+	struct request *request = &place->exchange.request;
 
 	if (!fcgi_receive(place->fcgi, &flight->arena, &place->exchange.request)) {
 		give_back(loop, place);
 		return;
 	}
 	flight->ready_bytes += request->body.len;
-	if (lateness_is_late(&loop->lateness, request_arrived_ms(request->arrived))) {
+	request->arrived_ms = request_arrived_ms(request->arrived);
+	if (!lateness_tells(&loop->lateness, request->arrived_ms))
+		request->arrived_ms = 0;
+	if (lateness_is_late(&loop->lateness, request->arrived_ms)) {
 		shed(loop, place);
 		return;
 	}

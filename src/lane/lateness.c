@@ -25,10 +25,17 @@ lateness_look(struct lateness *lateness, int64_t unix_ms, int64_t boot_ms)
 }
 
 bool
-lateness_is_late(const struct lateness *lateness, int64_t arrived_unix_ms)
+lateness_tells(const struct lateness *lateness, int64_t arrived_unix_ms)
 {
 	int64_t waited_ms = lateness->now_unix_ms - arrived_unix_ms;
 
-	return arrived_unix_ms > 0 && arrived_unix_ms >= lateness->judged_from_unix_ms &&
-	       waited_ms > lateness->answer_within_ms && waited_ms < LATENESS_ABSURD_MS;
+	return arrived_unix_ms > 0 && arrived_unix_ms >= lateness->judged_from_unix_ms && waited_ms >= 0 &&
+	       waited_ms < LATENESS_ABSURD_MS;
+}
+
+bool
+lateness_is_late(const struct lateness *lateness, int64_t arrived_unix_ms)
+{
+	return lateness_tells(lateness, arrived_unix_ms) &&
+	       lateness->now_unix_ms - arrived_unix_ms > lateness->answer_within_ms;
 }

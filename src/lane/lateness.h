@@ -28,7 +28,8 @@ struct lateness {
 void lateness_init(struct lateness *lateness, int64_t answer_within_ms, int64_t judged_from_unix_ms);
 /* Both clocks, read at the same moment; before each number of requests that is taken up. */
 void lateness_look(struct lateness *lateness, int64_t unix_ms, int64_t boot_ms);
-/* arrived_unix_ms: as nginx says; 0: it does not. */
+/* arrived_unix_ms: as nginx says; 0: it does not. Can it be said by this how long the request has waited? */
+bool lateness_tells(const struct lateness *lateness, int64_t arrived_unix_ms);
 bool lateness_is_late(const struct lateness *lateness, int64_t arrived_unix_ms);
 
 #endif

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "api/access.h"
 #include "api/render.h"
 #include "base/crash.h"
 #include "base/log.h"
@@ -177,14 +178,19 @@ run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, 
 		return WORKER_EXIT_CONFIG;
 	rooms_open(&rooms, kind, conf, shared);
 
+	struct access_log access;
 	struct api api = {
 		.lane = rules.lane,
 		.service = &rooms.service,
 		.verifier = verifier,
 		.metrics = &shared->metrics,
+		.access = &access,
 	};
+
+	access_init(&access, conf->log.access_sample, conf->log.slow_ms);
 	int status = lane_run(&rules, &api, listen_fd, stop, wait_mask);
 
+	access_tell(&access, true);
 	rooms_close(&rooms);
 	token_verifier_free(verifier);
 	return status == 0 ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -494,7 +494,7 @@ test_sample_is_the_defaults(void)
 			keys++;
 		}
 	}
-	CU_ASSERT(keys == 53);
+	CU_ASSERT(keys == 55);
 	conf = load(text, NULL, detail);
 	CU_ASSERT_FATAL(conf != NULL);
 	check_defaults(conf);
@@ -523,7 +523,7 @@ test_sample_names_the_variables(void)
 		at = end + 1;
 		variables++;
 	}
-	CU_ASSERT(variables == 53);
+	CU_ASSERT(variables == 55);
 	free(text);
 }
 

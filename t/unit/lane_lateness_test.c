@@ -79,8 +79,10 @@ test_senseless_times(void)
 				 START_MS - 86400000};
 
 	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
-		CU_ASSERT_FALSE(lateness_is_late(&lateness, times[i]));
+		CU_ASSERT_FALSE(lateness_is_late(&lateness, times[i]) || lateness_tells(&lateness, times[i]));
 	CU_ASSERT(lateness_is_late(&lateness, START_MS - LATENESS_ABSURD_MS + 1));
+	CU_ASSERT(lateness_tells(&lateness, START_MS - LATENESS_ABSURD_MS + 1));
+	CU_ASSERT(lateness_tells(&lateness, START_MS));
 }
 
 static void
