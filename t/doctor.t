@@ -25,6 +25,14 @@ sub doctor {
     return ($status, \@found);
 }
 
+sub spew {
+    my ($file, $text) = @_;
+    open my $out, '>', $file or die "$file: $!";
+    print {$out} $text;
+    close $out or die "$file: $!";
+    return;
+}
+
 # Limits of this machine are its own business.
 sub wrong { my ($found) = @_; return [ grep { $_->[0] ne 'ok' && $_->[1] ne 'limits' } @$found ] }
 
@@ -59,10 +67,14 @@ subtest 'a healthy host' => sub {
 subtest 'configuration and keys' => sub {
     finds('no economy', [ '-o', 'economy.url=' ], [ 'warn', 'economy', match qr/nothing is sold/ ]);
     finds('crash points', [ '-o', "crash_points=$scratch" ], [ 'FAIL', 'configuration', match qr/on purpose/, match qr/^remove crash_points/ ]);
-    chmod 0644, $s->env->{BATTLEPASS_CONF};
-    finds('a secret for all to read', [ '-o', 'economy.token=x' ], [ 'warn', 'configuration', match qr/secret/, match qr/^chmod o-r / ]);
-    chmod 0640, $s->env->{BATTLEPASS_CONF};
-    finds('a secret for few to read', [ '-o', 'economy.token=x' ]);
+    my $secret = $s->dir . '/conf.d/50-secret.conf';
+    spew($secret, "economy {\n\ttoken = \"s3cret\"\n}\n");
+    chmod 0644, $secret, $s->env->{BATTLEPASS_CONF};
+    finds('a secret for all to read', [], [ 'warn', 'configuration', match qr/50-secret\.conf holds a secret/, match qr/^chmod o-r .*50-secret/ ]);
+    chmod 0640, $secret;
+    finds('a secret for few to read', []);
+    finds('a file without it for all to read', [ '-o', 'economy.token=x' ]);
+    unlink $secret;
     finds('no keys', [ '-o', "auth.keys=$scratch/none" ], [ 'FAIL', 'keys', match qr/No such file/, match qr/key generate/ ]);
     open my $out, '>', "$scratch/keys" or die $!;
     print {$out} '{"keys":[]}';

@@ -3,6 +3,7 @@
  * it does not work, and what to type. Changes nothing.
  */
 #include <errno.h>
+#include <glob.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ enum {
 	FILES_WANTED = 65536,
 	BACKLOG_WANTED = 4096,
 	KEYS_FILE_MAX = 1 << 20,
+	CONF_FILE_MAX = 1 << 20,
 };
 
 enum verdict { OK, WARN, FAIL };
@@ -77,23 +79,60 @@ type(const char *format, ...)
 
 /* --- configuration --- */
 
+/* Does the file name one of the secrets that are in force? */
 static bool
-holds_secret(const struct conf *conf)
+holds_secret(struct ctl *ctl, const char *file)
 {
-	return conf->store.password[0] || conf->cache.password[0] || conf->economy.token[0];
+	const char *const secrets[] = {ctl->conf->store.password, ctl->conf->cache.password, ctl->conf->economy.token};
+	struct str text;
+
+	if (file_read(file, CONF_FILE_MAX, &ctl->arena, &text) != ERR_OK)
+		return false;
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+		if (secrets[i][0] && memmem(text.ptr, text.len, secrets[i], strlen(secrets[i])))
+			return true;
+	return false;
+}
+
+static void
+check_secrets(struct doctor *doctor, const char *file)
+{
+	struct stat info;
+
+	if (stat(file, &info) != 0 || !(info.st_mode & S_IROTH) || !holds_secret(doctor->ctl, file))
+		return;
+	say(doctor, WARN, "configuration", "%s holds a secret, and everybody on this machine may read it", file);
+	type("chmod o-r %s", file);
+}
+
+/* The file, and conf.d beside it. */
+static void
+check_all_secrets(struct doctor *doctor)
+{
+	const char *file = doctor->ctl->config_file;
+	const char *slash = strrchr(file, '/');
+	struct buf pattern;
+	glob_t found;
+
+	check_secrets(doctor, file);
+	buf_init(&pattern);
+	buf_bytes(&pattern, file, slash ? (size_t)(slash - file) + 1 : 0);
+	buf_literal(&pattern, "conf.d/*.conf");
+	if (glob(buf_text(&pattern), 0, NULL, &found) == 0) {
+		for (size_t i = 0; i < found.gl_pathc; i++)
+			check_secrets(doctor, found.gl_pathv[i]);
+		globfree(&found);
+	}
+	buf_release(&pattern);
 }
 
 static void
 check_configuration(struct doctor *doctor)
 {
 	const struct ctl *ctl = doctor->ctl;
-	struct stat info;
 
 	say(doctor, OK, "configuration", "%s", ctl->config_file);
-	if (holds_secret(ctl->conf) && stat(ctl->config_file, &info) == 0 && info.st_mode & S_IROTH) {
-		say(doctor, WARN, "configuration", "it holds a secret, and everybody on this machine may read it");
-		type("chmod o-r %s", ctl->config_file);
-	}
+	check_all_secrets(doctor);
 	if (ctl->conf->crash_points[0]) {
 		say(doctor, FAIL, "configuration", "crash_points is set: processes die there on purpose");
 		type("remove crash_points from %s", ctl->config_file);
