@@ -97,6 +97,7 @@ take_signals(sigset_t *wait_mask)
 		sigaddset(&blocked, taken[i]);
 	}
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, SIG_IGN); /* who asks a daemon to reopen its log must not end one that has none */
 	sigprocmask(SIG_BLOCK, &blocked, wait_mask);
 	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
 		sigdelset(wait_mask, taken[i]); /* our own parent may have had them blocked */
