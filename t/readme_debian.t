@@ -14,7 +14,7 @@ my $source = $ENV{TEST_SRCDIR} // abs_path(dirname(__FILE__) . '/..');
 my $build = $ENV{TEST_BUILDDIR} // "$source/build";
 my $scratch = tempdir('battlepass-readme-XXXXXX', TMPDIR => 1, CLEANUP => 1);
 my $etc = "$scratch/etc";
-my $s = Battlepass::Stack->new;
+my $s = Battlepass::Stack->new(binary_log => 1);
 my $run = dirname($s->env->{MYSQL_SOCKET});
 
 sub slurp {
@@ -74,7 +74,7 @@ BASH
 sub type {
     my (@lines) = @_;
     my $text = join "\n", @lines, '';
-    $text =~ s{/etc/(?=battlepass|redis|nginx)}{$etc/}g;
+    $text =~ s{/etc/(?=battlepass|mysql|redis|nginx)}{$etc/}g;
     $text =~ s{/usr/share/doc/battlepass/examples}{$source/examples}g;
     $text =~ s{https://localhost(?=/)}{$s->tls_url}ge;
     $text =~ s{--cacert \S+}{--cacert $s->{env}{BATTLEPASS_CA}}g;
@@ -113,11 +113,10 @@ subtest 'what is typed' => sub {
 $s->stop('battlepassd');
 my $db = $s->db;
 $db->do($_) for 'DROP DATABASE battlepass', 'DROP USER battlepass@localhost';
-make_path("$etc/battlepass/conf.d", "$etc/redis", "$etc/nginx/sites-enabled");
+make_path("$etc/battlepass/conf.d", "$etc/mysql/mariadb.conf.d", "$etc/redis", "$etc/nginx/sites-enabled");
 spew("$etc/redis/redis.conf", "port 6379\n");
 spew("$etc/battlepass/battlepass.conf",
-    "run_dir = '$run'\nstore {\n\tsocket = '$run/mariadb.sock'\n}\ncache {\n\tsocket = '$run/redis.sock'\n}\n");
-chmod 0640, "$etc/battlepass/battlepass.conf";
+    slurp("$source/debian/conf/battlepass.conf") =~ s{/etc/}{$etc/}r . "run_dir = '$run'\nstore {\n\tsocket = '$run/mariadb.sock'\n}\ncache {\n\tsocket = '$run/redis.sock'\n}\n");
 
 subtest 'five minutes' => sub {
     my ($status, $said) = type(@{ $typed{1} });
@@ -128,8 +127,8 @@ subtest 'five minutes' => sub {
     is([ grep { !/^(?:cache|limits)$/ } $said =~ /^warn +(\w+)/mg ], ['economy'], 'and warns of the economy') or diag($said);
     is(slurp("$etc/redis/redis.conf"), "port 6379\ninclude $etc/redis/battlepass.conf\n", 'Redis includes the example');
     is(slurp("$etc/redis/battlepass.conf"), slurp("$source/examples/redis.conf"), 'which is there');
-    is([ map { sprintf '%s %04o', $_, (stat "$etc/battlepass/$_")[2] & 07777 } 'conf.d/50-database.conf', 'conf.d/60-keys.conf', 'keys/private.json', 'keys/set.json', 'tls/privkey.pem' ],
-        [ 'conf.d/50-database.conf 0640', 'conf.d/60-keys.conf 0644', 'keys/private.json 0600', 'keys/set.json 0640', 'tls/privkey.pem 0600' ], 'who may read what');
+    is([ map { sprintf '%s %04o', $_, (stat "$etc/battlepass/$_")[2] & 07777 } 'conf.d/50-database.conf', 'keys/private.json', 'keys/set.json', 'tls/privkey.pem' ],
+        [ 'conf.d/50-database.conf 0640', 'keys/private.json 0600', 'keys/set.json 0640', 'tls/privkey.pem 0600' ], 'who may read what');
     is(system("openssl verify -CAfile $etc/battlepass/tls/fullchain.pem -verify_hostname localhost $etc/battlepass/tls/fullchain.pem >$scratch/openssl 2>&1"), 0,
         'the certificate is one for localhost');
     is(system("openssl pkey -in $etc/battlepass/tls/privkey.pem -noout"), 0, 'with its key');
