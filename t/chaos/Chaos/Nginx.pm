@@ -85,7 +85,7 @@ sub _upstreams {
 # The public server, and for a host of its own the loopback server.
 sub _site {
     my ($self, $name, @run_dirs) = @_;
-    my @servers = _read("$self->{source}/nginx/site.conf.in") =~ /^(server \{.*?^\}\n)/msg;
+    my @servers = _read("$self->{source}/nginx/stack-site.conf.in") =~ /^(server \{.*?^\}\n)/msg;
     my $tls = $self->{stack}{BATTLEPASS_DIR} . '/tls';
     $self->_snippets($name);
     my ($port, $tls_port, $internal) = map { _free_port() } 1 .. 3;
