@@ -1,6 +1,6 @@
 #!/usr/bin/perl
 # The site of a production host as it is installed: nginx takes it without a word, its TLS is sound, who asks too often gets 429
-# and nobody else does, slow clients are cut off. Rates stand still here (one
+# and nobody else does, slow clients are cut off, and a front spreads requests over several hosts. Rates stand still here (one
 # request a minute), so that what is counted does not depend on how fast the machine is; bursts are those of production.
 use Test2::V0;
 use lib 't/lib';
@@ -278,6 +278,99 @@ subtest 'OCSP' => sub {
         'the answer of the authority comes with the certificate') or diag $stapling->log;
     $stapling->stop;
     Battlepass::Site::end($responder);
+};
+
+# --- several hosts, and port 80 ---
+
+# The public certificate is self-signed here, and so its own authority.
+my %front_files = ('http.conf' => $installed{'http.conf'}, 'site.conf' => "$source/examples/nginx/several-hosts.conf");
+my @front_places = (
+    @sockets,
+    listens('site.conf', 443, $front_port),
+    [ 'site.conf', qr{/etc/battlepass/tls/fullchain\.pem}, $tls->{certificate} ],
+    [ 'site.conf', qr{/etc/battlepass/tls/privkey\.pem}, $tls->{key} ],
+    [ 'site.conf', qr{/etc/battlepass/tls/hosts-ca\.pem}, $tls->{certificate} ],
+    # One that answers, and one that is dead.
+    [ 'site.conf', qr/192\.0\.2\.11:443/, "127.0.0.1:$port" ],
+    [ 'site.conf', qr/192\.0\.2\.12:443/, "127.0.0.1:$dead_port" ],
+    @frozen,
+);
+
+subtest 'several hosts' => sub {
+    # The application host: as above, but it believes the front, which counts.
+    my $host = Battlepass::Site->new(files => \%installed, changes => [ @places,
+        [ 'site.conf', qr/limits\.conf/, 'behind-front.conf' ],
+        [ 'snippets/battlepass/behind-front.conf', qr/192\.0\.2\.10/, '127.0.0.1' ],
+        [ 'snippets/battlepass/public.conf', qr/access_log off/, "access_log seen.log seen" ],
+        [ 'http.conf', qr/\A/, "log_format seen '\$remote_addr \$request_method \$battlepass_request_id \$status';\n" ],
+    ]);
+    takes($host, 'an application host');
+    $host->start($port);
+    my $front = Battlepass::Site->new(files => \%front_files, changes => \@front_places);
+    takes($front, 'the front');
+    $front->start($front_port);
+    local $base = "https://localhost:$front_port";
+
+    my $token = bearer($s->token(player => 'front-1'));
+    is([ ask_often(20, '127.0.0.12', "$player/me/progress", $token) ], [ (200) x 20 ], 'reads are answered, though every other host is dead');
+    my $answer = ask('127.0.0.12', "$player/me/progress", $token, "-H 'X-Request-Id: front-id'");
+    is($answer->{headers}{'x-request-id'}, 'front-id', 'X-Request-Id comes back');
+    my $has_seen = sub { my ($line) = @_; return $s->wait_until(20, sub { $host->seen =~ $line }) }; # a line follows the answer
+    ok($has_seen->(qr/^127\.0\.0\.12 GET front-id 200$/m), 'and the host knows it, and who asks');
+    ask('127.0.0.13', "$player/me/progress", $token, "-H 'X-Forwarded-For: 127.0.0.99' -H 'X-Request-Id: liar'");
+    ok($has_seen->(qr/^127\.0\.0\.13 GET liar /m), 'whatever he says of himself');
+    is(scalar(() = say_of("$curl --include '$base/livez'") =~ /^strict-transport-security:/mgi), 1, 'HSTS once');
+
+    my $grant = sub {
+        my ($key) = @_;
+        return ask('127.0.0.12', "$player/front-1/xp-grants", bearer($s->token(server => 'site-front')), "-H 'Idempotency-Key: $key'",
+            q(--json '{"amount":5,"source":"match"}'));
+    };
+    my $key = "front-$$-" . int time;
+    is([ map { $grant->("$key-$_")->{status} } 1 .. 6 ], [ (201) x 6 ], 'writes, too, while nothing was sent');
+    ok($has_seen->(qr/\A(?:[^\n]* GET [^\n]*\n)*(?:[^\n]* POST [^\n]*\n){6}\z/), 'each once');
+    my @statuses = ask_often(PLAYER_BURST + 40, '127.0.0.14', "$player/me/progress", $token);
+    is($statuses[-1], 429, 'the front counts');
+
+    $host->stop;
+    $answer = ask('127.0.0.15', '/livez');
+    is_problem($answer, 503, 'overloaded', 'no host');
+    is($answer->{headers}{'retry-after'}, 1, 'Retry-After');
+    $front->stop;
+};
+
+# The IPv6 networks: the front's own way to say who asks makes any address possible.
+subtest 'a network of IPv6' => sub {
+    my $host = Battlepass::Site->new(files => \%installed, changes => [ @places, @frozen,
+        [ 'site.conf', qr/include (\S*)limits\.conf;/, "include snippets/battlepass/behind-front.conf;\n\tinclude snippets/battlepass/limits.conf;" ],
+        [ 'snippets/battlepass/behind-front.conf', qr/192\.0\.2\.10/, '127.0.0.1' ],
+    ])->start($port);
+    my $from = sub { my ($address) = @_; return "-H 'X-Forwarded-For: $address'" };
+    runs_out(ADDRESS_BURST, 'one of its addresses', ask_often(ADDRESS_BURST + 6, '127.0.0.1', '/livez', $from->('2001:db8::1')));
+    is(ask('127.0.0.1', '/livez', $from->('2001:db8::2:0:0:1'))->{status}, 429, 'another of the same /64');
+    is(ask('127.0.0.1', '/livez', $from->('2001:db8:0:1::1'))->{status}, 200, 'the next /64');
+    $host->stop;
+};
+
+subtest 'port 80' => sub {
+    my $plain = Battlepass::Site->new(
+        files => { 'http.conf' => $installed{'http.conf'}, 'site.conf' => "$source/examples/nginx/plain-http.conf" },
+        changes => [ @sockets, listens('site.conf', 80, $plain_port), [ 'site.conf', qr{/var/lib/battlepass-acme}, "$scratch/acme" ] ],
+    );
+    takes($plain, 'plain HTTP');
+    mkdir "$scratch/$_" or die "$_: $!" for qw(acme acme/.well-known acme/.well-known/acme-challenge);
+    chmod 0755, $scratch;
+    open my $out, '>', "$scratch/acme/.well-known/acme-challenge/token-1" or die "token-1: $!";
+    print {$out} 'proof';
+    close $out or die "token-1: $!";
+    $plain->start($plain_port);
+    local $base = "http://localhost:$plain_port";
+    my $refused = ask('127.0.0.2', '/v1/seasons', bearer($s->token(player => 'plain-1')));
+    is_problem($refused, 421, 'misdirected_request', 'refused');
+    is($refused->{headers}{location}, undef, 'and not redirected');
+    is(ask('127.0.0.2', '/.well-known/acme-challenge/token-1')->{body}, 'proof', 'what an authority asks for');
+    is_problem(ask('127.0.0.2', '/.well-known/acme-challenge/token-2'), 404, 'no_such_route', 'and what it does not');
+    $plain->stop;
 };
 Battlepass::Site::ports_taken();
 
