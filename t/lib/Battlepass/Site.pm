@@ -34,7 +34,7 @@ sub new {
     my ($class, %options) = @_;
     my $folder = tempdir('battlepass-site-XXXXXX', TMPDIR => 1, CLEANUP => 1);
     my $self = bless { folder => $folder }, $class;
-    make_path("$folder/tmp", "$folder/snippets/battlepass");
+    make_path("$folder/tmp");
     my %files = ('nginx.conf' => "$source/nginx/stack.conf.in", %{ $options{files} });
     $files{ 'snippets/battlepass/' . basename($_) } = $_ for glob "$source/nginx/snippets/*.conf";
     my %text = map { $_ => slurp($files{$_}) } keys %files;
@@ -53,6 +53,7 @@ sub folder { return $_[0]{folder} }
 
 sub write {
     my ($self, $name, $text) = @_;
+    make_path(dirname("$self->{folder}/$name"));
     open my $out, '>', "$self->{folder}/$name" or croak "$name: $!";
     print {$out} $text;
     close $out or croak "$name: $!";
