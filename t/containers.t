@@ -227,6 +227,5 @@ subtest 'battlepassd' => sub {
     my %sections = map { $_ => 1 } $kind{ConfigMap}{data}{'battlepass.conf'} =~ /^(\w+_lane) \{\n +processes = [1-9]/mg;
     is([ sort keys %sections ], [qw(admin_lane purchase_lane read_lane store_lane)], 'and says how many processes each lane has');
 };
-Battlepass::Site::ports_taken();
 
 done_testing;

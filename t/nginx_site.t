@@ -372,6 +372,5 @@ subtest 'port 80' => sub {
     is_problem(ask('127.0.0.2', '/.well-known/acme-challenge/token-2'), 404, 'no_such_route', 'and what it does not');
     $plain->stop;
 };
-Battlepass::Site::ports_taken();
 
 done_testing;

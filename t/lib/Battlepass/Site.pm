@@ -15,7 +15,6 @@ use warnings;
 
 use Carp qw(croak);
 use Cwd qw(abs_path);
-use Fcntl qw(LOCK_EX);
 use File::Basename qw(basename dirname);
 use File::Path qw(make_path);
 use File::Temp qw(tempdir);
@@ -144,23 +143,16 @@ END {
     }
 }
 
-# Ports that nobody listens on. t/stack chooses its own under the same lock, which is held until the test ends: nginx would share
-# one that another nginx has.
-my $lock;
+# Ports that nobody listens on, from a range of their own: nginx would share one with a private stack that chooses meanwhile.
 sub free_ports {
     my ($count) = @_;
-    open $lock, '<', '/tmp' or croak "/tmp: $!";
-    flock $lock, LOCK_EX or croak "/tmp: $!";
     my %ports;
     while (keys %ports < $count) {
-        my $port = 20000 + int rand 12000;
+        my $port = 14000 + int rand 6000;
         $ports{$port} = 1 unless IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
     }
-    return sort keys %ports;
+    return keys %ports;
 }
-
-# All nginx of this test run: others may choose.
-sub ports_taken { undef $lock; return }
 
 # A certificate: { key, certificate } in the folder. options: of openssl.
 sub certificate {
