@@ -73,6 +73,19 @@ subtest 'nginx -t' => sub {
     is([ sort map { basename($_) } $list =~ m{nginx/snippets/(\S+\.conf)}g ], [ sort keys %snippets ], 'every snippet is installed');
 };
 
+# The table of the manual against the files: zone => rate, burst, MB.
+subtest 'the manual' => sub {
+    my ($rates, $limits, $manual) = map { Battlepass::Site::slurp("$source/$_") } 'nginx/snippets/rates.conf', 'nginx/snippets/limits.conf', 'docs/nginx.md';
+    my %burst = $limits =~ /^limit_req zone=(\w+) burst=(\d+) nodelay;$/mg;
+    my (%set, %said);
+    $set{$1} = { mb => $2, rate => $3, burst => $burst{$1} } while $rates =~ m{^limit_req_zone \S+ zone=(\w+):(\d+)m rate=(\d+)r/s;$}mg;
+    $said{$1} = { rate => $2, burst => $3, mb => $4 } while $manual =~ m{^\| `(\w+)` \|[^|]*\|[^|]*\| (\d+)/s \| (\d+) \| (\d+) MB}mg;
+    is(scalar keys %set, 4, 'four rates');
+    is(\%said, \%set, 'as the manual has them');
+    my ($at_once) = $limits =~ /^limit_conn battlepass_under_way (\d+);$/m;
+    like($manual, qr/^\| `battlepass_under_way` .*\| $at_once at once \|/m, 'and the requests under way');
+};
+
 my $site = Battlepass::Site->new(files => \%installed, changes => [ @places, @frozen,
     [ 'snippets/battlepass/limits.conf', qr/battlepass_under_way 200;/, 'battlepass_under_way ' . UNDER_WAY . ';' ],
     [ 'snippets/battlepass/trusted.conf', qr/\z/, "127.0.0.9 1;\n" ],
