@@ -479,7 +479,7 @@ subtest 'HUP under load' => sub {
     my $took = time - $began;
     my $total = stop_load($load);
     my $rate = ($total->{get}{done} + $total->{grant}{done}) / $took;
-    ok($rate > 200, sprintf 'enough requests (%.0f a second)', $rate);
+    ok($rate > 20, sprintf 'enough requests (%.0f a second)', $rate);
     is($total->{$_}{failed}, [], "$_: 0 of $total->{$_}{done} failed") for qw(get grant);
     my $granted = $total->{grant}{done};
     is([ written($prefix) ], [$granted, 10 * $granted], 'each grant once');

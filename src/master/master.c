@@ -10,45 +10,23 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "economy/economy.h"
+#include "master/children.h"
 #include "master/handover.h"
 #include "master/notify.h"
 #include "master/sockets.h"
 
 enum {
-	CHILDREN_MAX = METRICS_SLOTS - 1, /* the last slot is the master's own */
-	RESPAWN_FIRST_MS = 100,
-	RESPAWN_MAX_MS = 5000,
-	SHORT_LIFE_MS = 1000, /* who dies younger is started again more and more slowly */
 	FILES_WANTED = 8192,
 	DIRECTORY_WAIT_MS = 2000, /* lanes begin without the seasons when the steward cannot read them within this */
 	STARTING_LOOK_MS = 5,
 	DUE_LOOK_MS = 100,
-	DRAIN_MS = 30000, /* who was asked to stop and has not within this is killed */
-};
-
-struct child {
-	pid_t pid; /* 0: the place is free */
-	enum worker_kind kind;
-	bool stopping;
-	bool former;           /* of the binary before this one */
-	int64_t started_at_ms; /* boot time, as all times here */
-	int64_t kill_at_ms;
-};
-
-struct kind_state {
-	struct lane_socket socket;
-	int64_t delay_ms;
-	int64_t start_at_ms; /* not before */
-	bool given_up;       /* ended with WORKER_EXIT_CONFIG: not before a reload */
 };
 
 struct master {
@@ -56,9 +34,7 @@ struct master {
 	const struct master_program *program;
 	char path[PATH_MAX]; /* of the binary, as it was when this one began */
 	int pid_fd;
-	struct shared *shared;
-	struct kind_state kinds[WORKER_KIND_COUNT];
-	struct child children[CHILDREN_MAX];
+	struct children children;
 	sigset_t wait_mask;
 	int64_t began_ms;
 	bool lanes_began;
@@ -103,196 +79,12 @@ take_signals(sigset_t *wait_mask)
 		sigdelset(wait_mask, taken[i]); /* our own parent may have had them blocked */
 }
 
-static struct child *
-free_place(struct master *master)
-{
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (master->children[i].pid == 0)
-			return &master->children[i];
-	return NULL;
-}
-
-/* Those of ours that take requests, or are to; with_stopping: those on their way out, too. */
-static size_t
-count_children(const struct master *master, enum worker_kind kind, bool with_stopping)
-{
-	size_t count = 0;
-
-	for (size_t i = 0; i < CHILDREN_MAX; i++) {
-		const struct child *child = &master->children[i];
-
-		count +=
-			child->pid != 0 && child->kind == kind && !child->former && (with_stopping || !child->stopping);
-	}
-	return count;
-}
-
-/* In the child. PDEATHSIG: no worker outlives its master, not even a stopped one. */
-static void
-be_child(struct master *master, const struct child *child, pid_t parent)
-{
-	unsigned slot = (unsigned)(child - master->children);
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() != parent)
-		_exit(EXIT_FAILURE);
-	exit(worker_run(child->kind, master->conf, master->shared, slot, master->kinds[child->kind].socket.fd));
-}
-
-static void
-start_child(struct master *master, enum worker_kind kind)
-{
-	struct child *child = free_place(master);
-	pid_t parent = getpid();
-
-	if (!child) {
-		log_error("there is no place for another %s process", worker_name(kind));
-		return;
-	}
-	*child = (struct child){.kind = kind, .started_at_ms = clock_boot_ms()};
-
-	pid_t pid = fork();
-
-	if (pid == 0)
-		be_child(master, child, parent);
-	if (pid < 0) {
-		log_error("fork: %s", strerror(errno));
-		master->kinds[kind].start_at_ms = clock_boot_ms() + RESPAWN_MAX_MS;
-		return;
-	}
-	child->pid = pid;
-	metrics_add(METRIC_PROCESS_STARTS, 1);
-}
-
 /* A lane that knows no season would refuse whatever it is asked: until the steward has read them requests wait. */
 static bool
 lanes_may_begin(const struct master *master)
 {
-	return directory_is_published(&master->shared->directory) ||
+	return directory_is_published(&master->children.shared->directory) ||
 	       clock_boot_ms() >= master->began_ms + DIRECTORY_WAIT_MS;
-}
-
-/* Brings each kind up to its number. There is never more than one steward: it is the only writer of what it writes. */
-static void
-start_missing(struct master *master)
-{
-	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++) {
-		struct kind_state *state = &master->kinds[kind];
-		bool alone = !worker_has_socket((enum worker_kind)kind);
-
-		if (!alone && !master->lanes_began)
-			continue;
-		while (!master->stopping && !state->given_up && clock_boot_ms() >= state->start_at_ms &&
-		       count_children(master, (enum worker_kind)kind, alone) <
-			       worker_count((enum worker_kind)kind, master->conf)) {
-			size_t before = count_children(master, (enum worker_kind)kind, true);
-
-			start_child(master, (enum worker_kind)kind);
-			if (count_children(master, (enum worker_kind)kind, true) == before)
-				break;
-		}
-	}
-}
-
-static void
-stop_child(struct child *child)
-{
-	if (child->pid == 0 || child->stopping)
-		return;
-	child->stopping = true;
-	child->kill_at_ms = clock_boot_ms() + DRAIN_MS;
-	kill(child->pid, SIGTERM);
-}
-
-/* Ours, or those of the binary before. The steward goes last: a write under way needs the lease that it gives. */
-static void
-stop_in_order(struct master *master, bool former)
-{
-	bool lanes_run = false;
-
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		lanes_run |= master->children[i].pid != 0 && master->children[i].former == former &&
-			     worker_has_socket(master->children[i].kind);
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (master->children[i].former == former && (!lanes_run || worker_has_socket(master->children[i].kind)))
-			stop_child(&master->children[i]);
-}
-
-static void
-kill_late(struct master *master)
-{
-	for (size_t i = 0; i < CHILDREN_MAX; i++) {
-		struct child *child = &master->children[i];
-
-		if (child->pid == 0 || !child->stopping || clock_boot_ms() < child->kill_at_ms)
-			continue;
-		log_error("%s process %d did not stop in time: killed", worker_name(child->kind), (int)child->pid);
-		kill(child->pid, SIGKILL);
-		child->kill_at_ms = INT64_MAX;
-	}
-}
-
-static void
-write_obituary(const struct child *child, int status)
-{
-	double lived_s = (double)(clock_boot_ms() - child->started_at_ms) / 1000;
-
-	if (WIFSIGNALED(status))
-		log_error("%s process %d was killed by signal %d (%s)%s after %.1f s", worker_name(child->kind),
-			  (int)child->pid, WTERMSIG(status), strsignal(WTERMSIG(status)),
-			  WCOREDUMP(status) ? ", core dumped," : "", lived_s);
-	else
-		log_error("%s process %d ended with status %d after %.1f s", worker_name(child->kind), (int)child->pid,
-			  WEXITSTATUS(status), lived_s);
-}
-
-/* When may the next one be started? At once, unless its kind dies young again and again. */
-static void
-delay_next(struct kind_state *state, const struct child *child, int status)
-{
-	int64_t now_ms = clock_boot_ms();
-
-	if (now_ms - child->started_at_ms >= SHORT_LIFE_MS)
-		state->delay_ms = 0;
-	else if (state->delay_ms == 0)
-		state->delay_ms = RESPAWN_FIRST_MS;
-	else if (state->delay_ms < RESPAWN_MAX_MS)
-		state->delay_ms = state->delay_ms * 2 < RESPAWN_MAX_MS ? state->delay_ms * 2 : RESPAWN_MAX_MS;
-	state->start_at_ms = now_ms + state->delay_ms;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG && !state->given_up) {
-		state->given_up = true;
-		log_error("%s processes are not started again before the configuration is reloaded",
-			  worker_name(child->kind));
-	}
-}
-
-static void
-bury(struct master *master, pid_t pid, int status)
-{
-	for (size_t i = 0; i < CHILDREN_MAX; i++) {
-		struct child *child = &master->children[i];
-
-		if (child->pid != pid)
-			continue;
-		if (!child->stopping) {
-			metrics_add(METRIC_PROCESS_DEATHS, 1);
-			write_obituary(child, status);
-			if (!child->former)
-				delay_next(&master->kinds[child->kind], child, status);
-		}
-		child->pid = 0;
-		return;
-	}
-}
-
-static void
-reap(struct master *master)
-{
-	int status;
-	pid_t pid;
-
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		bury(master, pid, status);
 }
 
 static void
@@ -344,23 +136,10 @@ reload(struct master *master)
 	keep_restart_keys(fresh, master->conf);
 	conf_free(master->conf);
 	master->conf = fresh;
+	master->children.conf = fresh;
 	set_log_level(fresh);
 
-	struct child old[CHILDREN_MAX];
-
-	memcpy(old, master->children, sizeof(old));
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		master->children[i].stopping = true; /* so that they do not count */
-	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
-		master->kinds[kind] = (struct kind_state){.socket = master->kinds[kind].socket};
-	start_missing(master);
-	for (size_t i = 0; i < CHILDREN_MAX; i++) {
-		if (old[i].pid == 0)
-			continue;
-		master->children[i].stopping = old[i].stopping;
-		if (!old[i].former)
-			stop_child(&master->children[i]);
-	}
+	children_replace(&master->children);
 	log_info("reloaded");
 }
 
@@ -377,14 +156,7 @@ upgrade(struct master *master)
 		log_error("not upgraded: %s does not accept what is here", master->path);
 		return;
 	}
-	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
-		handover.sockets[kind] = master->kinds[kind].socket;
-	for (size_t i = 0; i < CHILDREN_MAX; i++) {
-		if (master->children[i].pid == 0)
-			continue;
-		handover.children[handover.child_count].pid = master->children[i].pid;
-		handover.children[handover.child_count++].kind = master->children[i].kind;
-	}
+	children_hand_over(&master->children, &handover);
 	log_info("handing over to %s", master->path);
 	handover_execute(&handover, master->path, master->program->argv);
 }
@@ -393,16 +165,9 @@ upgrade(struct master *master)
 static int64_t
 due_in_ms(const struct master *master)
 {
-	bool due = master->stopping;
-
 	if (!master->lanes_began && !master->stopping)
 		return STARTING_LOOK_MS;
-	for (size_t i = 0; i < CHILDREN_MAX && !due; i++)
-		due = master->children[i].pid != 0 && (master->children[i].stopping || master->children[i].former);
-	for (int kind = 0; kind < WORKER_KIND_COUNT && !due; kind++)
-		due = !master->kinds[kind].given_up && count_children(master, (enum worker_kind)kind, false) <
-							       worker_count((enum worker_kind)kind, master->conf);
-	return due ? DUE_LOOK_MS : notify_alive_every_ms();
+	return master->stopping || children_wait(&master->children) ? DUE_LOOK_MS : notify_alive_every_ms();
 }
 
 /* Until a signal comes, or something is due. */
@@ -415,21 +180,12 @@ wait_for_work(const struct master *master)
 	ppoll(NULL, 0, limit_ms ? &limit : NULL, &master->wait_mask);
 }
 
-static bool
-has_children(const struct master *master, bool former_only)
-{
-	for (size_t i = 0; i < CHILDREN_MAX; i++)
-		if (master->children[i].pid != 0 && (master->children[i].former || !former_only))
-			return true;
-	return false;
-}
-
 /* From here on we take requests, and the binary before us may go. */
 static void
 begin_lanes(struct master *master)
 {
 	master->lanes_began = true;
-	start_missing(master);
+	children_start_missing(&master->children, true);
 	log_info("started");
 	notify_ready();
 }
@@ -437,10 +193,10 @@ begin_lanes(struct master *master)
 static void
 loop(struct master *master)
 {
-	while (!master->stopping || has_children(master, false)) {
+	while (!master->stopping || children_run(&master->children, false)) {
 		if (child_ended) {
 			child_ended = 0;
-			reap(master);
+			children_reap(&master->children);
 		}
 		if (stop_asked && !master->stopping) {
 			log_info("stopping");
@@ -448,7 +204,7 @@ loop(struct master *master)
 			master->stopping = true;
 		}
 		if (master->stopping)
-			stop_in_order(master, false);
+			children_stop(&master->children, false);
 		if (reload_asked && !master->stopping) {
 			reload_asked = 0;
 			notify_reloading();
@@ -463,10 +219,11 @@ loop(struct master *master)
 		}
 		if (!master->lanes_began && !master->stopping && lanes_may_begin(master))
 			begin_lanes(master);
-		start_missing(master);
+		if (!master->stopping)
+			children_start_missing(&master->children, master->lanes_began);
 		if (master->lanes_began || master->stopping)
-			stop_in_order(master, true);
-		kill_late(master);
+			children_stop(&master->children, true);
+		children_kill_late(&master->children);
 		notify_alive();
 		wait_for_work(master);
 	}
@@ -477,7 +234,7 @@ static bool
 open_sockets(struct master *master)
 {
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++) {
-		struct lane_socket *socket = &master->kinds[kind].socket;
+		struct lane_socket *socket = &master->children.kinds[kind].socket;
 		const char *name = worker_name((enum worker_kind)kind);
 
 		if (!worker_has_socket((enum worker_kind)kind) || socket->fd >= 0)
@@ -494,7 +251,7 @@ static void
 close_sockets(struct master *master)
 {
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++) {
-		const struct lane_socket *socket = &master->kinds[kind].socket;
+		const struct lane_socket *socket = &master->children.kinds[kind].socket;
 
 		if (socket->fd >= 0 && !socket->passed)
 			lane_socket_close(master->conf->run_dir, worker_name((enum worker_kind)kind), socket->fd);
@@ -506,15 +263,7 @@ static void
 take_over(struct master *master, const struct handover *handover)
 {
 	master->pid_fd = handover->pid_fd;
-	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
-		master->kinds[kind].socket = handover->sockets[kind];
-	for (size_t i = 0; i < handover->child_count && i < CHILDREN_MAX; i++)
-		master->children[i] = (struct child){
-			.pid = handover->children[i].pid,
-			.kind = handover->children[i].kind,
-			.former = true,
-			.started_at_ms = clock_boot_ms(),
-		};
+	children_take_over(&master->children, handover);
 	log_info("version " BATTLEPASS_VERSION
 		 " goes on with the sockets of the binary before; its %zu processes are to "
 		 "stop",
@@ -568,9 +317,10 @@ master_run(struct conf *conf, const struct master_program *program)
 	int status = EXIT_FAILURE;
 
 	master.conf = conf;
+	master.children.conf = conf;
 	master.program = program;
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
-		master.kinds[kind].socket.fd = -1;
+		master.children.kinds[kind].socket.fd = -1;
 	log_set_role("master");
 	set_log_level(conf);
 	remember_path(&master);
@@ -579,8 +329,8 @@ master_run(struct conf *conf, const struct master_program *program)
 	raise_file_limit();
 	economy_library_init();
 	if (worker_preflight(conf) && open_sockets(&master)) {
-		master.shared = shared_map();
-		metrics_attach(&master.shared->metrics, CHILDREN_MAX);
+		master.children.shared = shared_map();
+		metrics_attach(&master.children.shared->metrics, CHILDREN_MAX);
 		metrics_set(METRIC_STARTED, (uint64_t)(clock_unix_ms() / 1000));
 		take_signals(&master.wait_mask);
 		master.began_ms = clock_boot_ms();
