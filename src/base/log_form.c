@@ -224,9 +224,12 @@ put_journal_name(struct out *out, const char *name)
 {
 	if (!is_shared(name) && !put_cstr(out, "BATTLEPASS_"))
 		return false;
-	for (; *name; name++)
-		if (!put(out, &(char){*name >= 'a' && *name <= 'z' ? (char)(*name - 'a' + 'A') : *name}, 1))
+	for (; *name; name++) {
+		char upper = *name >= 'a' && *name <= 'z' ? (char)(*name - 'a' + 'A') : *name;
+
+		if (!put(out, &upper, 1))
 			return false;
+	}
 	return true;
 }
 

@@ -108,7 +108,7 @@ be_test(const char *path, char *const argv[])
 	size_t count = 0;
 	sigset_t none;
 
-	while (argv[count] && count < ARGUMENTS_MAX - 2) {
+	while (count < ARGUMENTS_MAX - 2 && argv[count]) {
 		arguments[count] = argv[count];
 		count++;
 	}
