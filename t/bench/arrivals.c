@@ -3,13 +3,14 @@
  * asks again only once it was answered, and so never asks for more than there is. Each goes out on a kept connection
  * that has none under way; an arrival that finds no such connection is lost and counted. Latency runs from the arrival.
  *
- * Usage: arrivals PORT RATE SETTLE_MS MEASURE_MS CONNECTIONS WITHIN_MS KEYS FILE
+ * Usage: arrivals [-o] -p PORT -r RATE -s SETTLE_MS -m MEASURE_MS -c CONNECTIONS -w WITHIN_MS -t TICK_US -k KEYS FILE
  *
  * FILE: requests as they are sent, each behind a line that says its length, and with a line end behind it. What is sent
- * is drawn at random. Sixteen @ in one are replaced by KEYS (six characters) and a number. Arrivals of the first
- * SETTLE_MS are not measured. One line of JSON comes out: arrivals, good (2xx within WITHIN_MS), late (2xx after that),
- * shed (503 overloaded), other (any other answer), failed (the connection broke), lost (no free connection),
- * unanswered; p50_us and p99_us of the good ones; cpu_us that this program used in all.
+ * is drawn at random; with -o each is sent once, in their order. Sixteen @ in one are replaced by KEYS (six characters)
+ * and a number. Connections take turns. Arrivals that are closer together than TICK_US go out in one go. Those of the
+ * first SETTLE_MS are not measured. One line of JSON comes out: arrivals, good (2xx within WITHIN_MS), late (2xx after
+ * that), shed (503 overloaded), other (any other answer), failed (the connection broke), lost (no free connection),
+ * unanswered; p50_us, p99_us and max_us of the good ones; cpu_us that this program used in all.
  *
  * One thread, and next to no work for a request: the machine is left to what is measured.
  */
@@ -37,8 +38,7 @@ enum {
 	PREFIX_BYTES = 6,
 	ANSWER_BYTES = 32768,
 	EVENTS = 256,
-	TICK_NS = 1000000, /* arrivals that are closer together than that go out in one go */
-	LINGER_MS = 3000,  /* for answers, after the last arrival */
+	LINGER_MS = 3000, /* for answers, after the last arrival */
 };
 
 struct request {
@@ -63,15 +63,24 @@ struct tally {
 	size_t good_room;
 };
 
+struct options {
+	uint16_t port;
+	double rate;
+	int64_t settle_ms, measure_ms, within_ms, tick_us;
+	size_t connections;
+	const char *keys;
+	bool in_order;
+};
+
+static struct options options;
 static struct request *requests;
-static size_t request_count;
-static struct connection *connections, *free_connections;
+static size_t request_count, requests_sent;
+static struct connection *connections;
+static struct connection *first_free, *last_free; /* who has been free for longest comes first */
 static struct tally tally;
 static struct sockaddr_in server;
 static int epoll_fd;
-static const char *key_prefix;
 static uint64_t keys_made;
-static int64_t within_ns;
 static uint64_t random_state;
 
 static void
@@ -165,8 +174,12 @@ set_free(struct connection *connection)
 {
 	connection->waits = false;
 	connection->answer_len = 0;
-	connection->next_free = free_connections;
-	free_connections = connection;
+	connection->next_free = NULL;
+	if (first_free)
+		last_free->next_free = connection;
+	else
+		first_free = connection;
+	last_free = connection;
 }
 
 static void
@@ -202,15 +215,25 @@ fail(struct connection *connection)
 		set_free(connection);
 }
 
+static struct request *
+next_request(void)
+{
+	if (!options.in_order)
+		return &requests[draw() % request_count];
+	if (requests_sent == request_count)
+		die("there are too few requests");
+	return &requests[requests_sent++];
+}
+
 static void
 send_request(struct connection *connection, int64_t arrived_ns, bool counts)
 {
-	struct request *request = &requests[draw() % request_count];
+	struct request *request = next_request();
 
 	if (request->place) {
 		char key[PLACE_BYTES + 1];
 
-		snprintf(key, sizeof(key), "%.*s%010llu", PREFIX_BYTES, key_prefix, (unsigned long long)keys_made++);
+		snprintf(key, sizeof(key), "%.*s%010llu", PREFIX_BYTES, options.keys, (unsigned long long)keys_made++);
 		memcpy(request->place, key, PLACE_BYTES);
 	}
 	connection->waits = true;
@@ -223,14 +246,14 @@ send_request(struct connection *connection, int64_t arrived_ns, bool counts)
 static void
 arrive(int64_t arrived_ns, bool counts)
 {
-	struct connection *connection = free_connections;
+	struct connection *connection = first_free;
 
 	tally.arrivals += counts;
 	if (!connection) {
 		tally.lost += counts;
 		return;
 	}
-	free_connections = connection->next_free;
+	first_free = connection->next_free;
 	send_request(connection, arrived_ns, counts);
 }
 
@@ -258,7 +281,7 @@ count_answer(const struct connection *connection, size_t head_len)
 
 	if (!connection->counts)
 		return;
-	if (status[0] == '2' && took_ns <= within_ns)
+	if (status[0] == '2' && took_ns <= options.within_ms * 1000000)
 		count_good(took_ns);
 	else if (status[0] == '2')
 		tally.late++;
@@ -314,7 +337,8 @@ take_answers(int64_t until_ns)
 {
 	struct epoll_event events[EVENTS];
 	int64_t left_ns = until_ns - now_ns();
-	struct timespec timeout = {.tv_nsec = left_ns < TICK_NS ? TICK_NS : left_ns > 5000000 ? 5000000 : left_ns};
+	int64_t tick_ns = options.tick_us * 1000;
+	struct timespec timeout = {.tv_nsec = left_ns < tick_ns ? tick_ns : left_ns > 5000000 ? 5000000 : left_ns};
 	int count = epoll_pwait2(epoll_fd, events, EVENTS, &timeout, NULL);
 
 	for (int i = 0; i < count; i++)
@@ -324,17 +348,17 @@ take_answers(int64_t until_ns)
 /* --- the load --- */
 
 static double
-gap_ns(double rate)
+gap_ns(void)
 {
-	return -log(((double)(draw() >> 11) + 1) / 9007199254740993.0) / rate * 1e9;
+	return -log(((double)(draw() >> 11) + 1) / 9007199254740993.0) / options.rate * 1e9;
 }
 
 static void
-run(double rate, int64_t settle_ms, int64_t measure_ms, size_t connection_count)
+run(void)
 {
 	int64_t start_ns = now_ns();
-	int64_t measured_ns = start_ns + settle_ms * 1000000;
-	int64_t end_ns = measured_ns + measure_ms * 1000000;
+	int64_t measured_ns = start_ns + options.settle_ms * 1000000;
+	int64_t end_ns = measured_ns + options.measure_ms * 1000000;
 	double due_ns = (double)start_ns;
 
 	while (due_ns < (double)end_ns) {
@@ -342,14 +366,14 @@ run(double rate, int64_t settle_ms, int64_t measure_ms, size_t connection_count)
 
 		while (due_ns <= (double)time_ns && due_ns < (double)end_ns) {
 			arrive((int64_t)due_ns, due_ns >= (double)measured_ns);
-			due_ns += gap_ns(rate);
+			due_ns += gap_ns();
 		}
 		take_answers((int64_t)due_ns);
 	}
-	for (size_t i = 0; i < connection_count; i++)
+	for (size_t i = 0; i < options.connections; i++)
 		while (connections[i].waits && now_ns() < end_ns + (int64_t)LINGER_MS * 1000000)
 			take_answers(0);
-	for (size_t i = 0; i < connection_count; i++)
+	for (size_t i = 0; i < options.connections; i++)
 		tally.unanswered += connections[i].waits && connections[i].counts;
 }
 
@@ -362,6 +386,7 @@ compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+/* 100: the longest */
 static unsigned
 percentile(unsigned percent)
 {
@@ -387,34 +412,73 @@ report(void)
 	COUNT(lost);
 	COUNT(unanswered);
 #undef COUNT
-	printf("\"p50_us\":%u,\"p99_us\":%u,\"cpu_us\":%lld}\n", percentile(50), percentile(99),
+	printf("\"p50_us\":%u,\"p99_us\":%u,\"max_us\":%u,\"cpu_us\":%lld}\n", percentile(50), percentile(99),
+	       percentile(100),
 	       (long long)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1000000 + used.ru_utime.tv_usec +
 		       used.ru_stime.tv_usec);
+}
+
+static bool
+read_options(int argc, char **argv)
+{
+	for (int option; (option = getopt(argc, argv, "op:r:s:m:c:w:t:k:")) != -1;) {
+		switch (option) {
+		case 'o':
+			options.in_order = true;
+			break;
+		case 'p':
+			options.port = (uint16_t)atoi(optarg);
+			break;
+		case 'r':
+			options.rate = atof(optarg);
+			break;
+		case 's':
+			options.settle_ms = atoll(optarg);
+			break;
+		case 'm':
+			options.measure_ms = atoll(optarg);
+			break;
+		case 'c':
+			options.connections = strtoul(optarg, NULL, 10);
+			break;
+		case 'w':
+			options.within_ms = atoll(optarg);
+			break;
+		case 't':
+			options.tick_us = atoll(optarg);
+			break;
+		case 'k':
+			options.keys = optarg;
+			break;
+		default:
+			return false;
+		}
+	}
+	return optind == argc - 1 && options.port && options.rate > 0 && options.measure_ms && options.connections &&
+	       options.keys && strlen(options.keys) == PREFIX_BYTES;
 }
 
 int
 main(int argc, char **argv)
 {
-	if (argc != 9 || strlen(argv[7]) != PREFIX_BYTES) {
-		fprintf(stderr, "Usage: arrivals PORT RATE SETTLE_MS MEASURE_MS CONNECTIONS WITHIN_MS KEYS FILE\n");
+	if (!read_options(argc, argv)) {
+		fprintf(stderr,
+			"Usage: arrivals [-o] -p PORT -r RATE -s SETTLE_MS -m MEASURE_MS -c CONNECTIONS -w WITHIN_MS "
+			"-t TICK_US -k KEYS FILE\n");
 		return 2;
 	}
-	size_t connection_count = strtoul(argv[5], NULL, 10);
-
-	server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(argv[1]))};
+	server = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = htons(options.port)};
 	server.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	within_ns = atoll(argv[6]) * 1000000;
-	key_prefix = argv[7];
 	random_state = (uint64_t)now_ns() | 1;
-	read_requests(argv[8]);
+	read_requests(argv[optind]);
 	epoll_fd = epoll_create1(0);
-	connections = allocate(connection_count, sizeof(*connections));
-	for (size_t i = 0; i < connection_count; i++) {
+	connections = allocate(options.connections, sizeof(*connections));
+	for (size_t i = 0; i < options.connections; i++) {
 		connections[i].answer = allocate(ANSWER_BYTES, 1);
 		open_connection(&connections[i]);
 		set_free(&connections[i]);
 	}
-	run(atof(argv[2]), atoll(argv[3]), atoll(argv[4]), connection_count);
+	run();
 	report();
 	return 0;
 }

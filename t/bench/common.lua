@@ -1,7 +1,7 @@
 -- What the load scripts for wrk share. Everything that costs time happens in init(): a request must be a string that is
 -- ready, or a few that are put together, so that the load generator leaves the machine to what is measured.
 --
--- Environment: BENCH_PLAYERS (a file, "player token" a line), BENCH_SEASON, BENCH_SERVER_TOKEN, BENCH_RUN (makes keys
+-- Environment: BENCH_PLAYERS (a file, "player token" a line, or "player token etag"), BENCH_SEASON, BENCH_SERVER_TOKEN, BENCH_RUN (makes keys
 -- unique), BENCH_THINK_MS (mean think time, 0: none), BENCH_SETTLE_MS (before a connection's first think time ends,
 -- so that opening connections is not measured).
 local common = {}
@@ -32,13 +32,14 @@ function common.seed()
 	end
 end
 
--- The players' names and tokens, in the file's order, which is random.
+-- The players' names, tokens and, where they have one, ETags, in the file's order, which is random.
 function common.players()
-	local names, tokens = {}, {}
+	local names, tokens, etags = {}, {}, {}
 	for line in io.lines(os.getenv("BENCH_PLAYERS")) do
-		names[#names + 1], tokens[#tokens + 1] = line:match("^(%S+) (%S+)$")
+		local number = #names + 1
+		names[number], tokens[number], etags[number] = line:match("^(%S+) (%S+) ?(%S*)$")
 	end
-	return names, tokens
+	return names, tokens, etags
 end
 
 -- Uniform think times, as wrk asks for them; a connection's first is what would be left of one that runs already, so

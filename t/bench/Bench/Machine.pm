@@ -8,7 +8,7 @@ use Exporter qw(import);
 use List::Util qw(sum0);
 use POSIX ();
 
-our @EXPORT_OK = qw(children machine private_memory processor_seconds);
+our @EXPORT_OK = qw(children lane_seconds machine private_memory processor_seconds);
 
 # Processes that this one has started.
 sub children {
@@ -34,6 +34,13 @@ sub private_memory {
     return $kib * 1024;
 }
 
+sub seconds_of {
+    my ($pid) = @_;
+    open my $in, '<', "/proc/$pid/stat" or return 0;
+    my @fields = split ' ', (split /\) /, <$in>)[-1];
+    return ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
 # Seconds of processor time that each part of the stack has used.
 sub processor_seconds {
     my ($s) = @_;
@@ -46,11 +53,18 @@ sub processor_seconds {
     );
     my %seconds = (load => sum0((times)[2, 3]));
     for my $name (keys %pids) {
-        for my $pid (@{ $pids{$name} }) {
-            open my $in, '<', "/proc/$pid/stat" or next;
-            my @fields = split ' ', (split /\) /, <$in>)[-1];
-            $seconds{$name} += ($fields[11] + $fields[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
-        }
+        $seconds{$name} += sum0(map { seconds_of($_) } @{ $pids{$name} });
+    }
+    return \%seconds;
+}
+
+# The same of the daemon's processes, by kind: read, store, purchase, admin, steward, courier.
+sub lane_seconds {
+    my ($s) = @_;
+    my %seconds;
+    for my $pid (children($s->master_pid)) {
+        open my $in, '<', "/proc/$pid/comm" or next;
+        $seconds{$1} += seconds_of($pid) if <$in> =~ /^bp-(\w+)$/;
     }
     return \%seconds;
 }

@@ -30,7 +30,7 @@ sub request_text {
 
 sub measured {
     my ($load, $row, $rate, $ms) = @_;
-    my $told = $load->(int $rate, SETTLE_MS, $ms, $row->{connections}, WITHIN_MS);
+    my $told = $load->(rate => $rate, settle_ms => SETTLE_MS, measure_ms => $ms, connections => $row->{connections}, within_ms => WITHIN_MS);
     $told->{$_} /= $ms / 1000 for my @counts = qw(arrivals good late shed other failed lost unanswered);
     return { %$told, rate => $told->{good}, p50_ms => $told->{p50_us} / 1000, p99_ms => $told->{p99_us} / 1000, ms => $ms };
 }

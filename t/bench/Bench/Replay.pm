@@ -6,11 +6,11 @@ use strict;
 use warnings;
 
 use Battlepass::Stack;
+use Bench::Table qw(percentile_of);
 use Exporter qw(import);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
 use HTTP::Tiny;
-use List::Util qw(min);
 use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime sleep);
 
 our @EXPORT_OK = qw(arrivals_at now_s percentile);
@@ -184,8 +184,7 @@ sub read_log {
 # Of their latencies in milliseconds; percent 100: the longest.
 sub percentile {
     my ($percent, @answers) = @_;
-    my @sorted = sort { $a <=> $b } map { $_->{took_ms} } @answers;
-    return @sorted ? $sorted[ min $#sorted, int(@sorted * $percent / 100) ] : undef;
+    return percentile_of($percent, sort { $a <=> $b } map { $_->{took_ms} } @answers);
 }
 
 1;

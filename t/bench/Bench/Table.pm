@@ -5,13 +5,20 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
+use List::Util qw(min);
 
-our @EXPORT_OK = qw(judge median print_table thousands verdict);
+our @EXPORT_OK = qw(judge median percentile_of print_table thousands verdict);
 
 sub median {
     my @sorted = sort { $a <=> $b } grep { defined } @_;
     return undef unless @sorted;
     return ($sorted[$#sorted / 2] + $sorted[@sorted / 2]) / 2;
+}
+
+# Of sorted values; percent 100: the last.
+sub percentile_of {
+    my ($percent, @sorted) = @_;
+    return @sorted ? $sorted[ min $#sorted, int(@sorted * $percent / 100) ] : undef;
 }
 
 sub thousands {
@@ -25,13 +32,12 @@ sub set_bar {
     my ($row, $by_name) = @_;
     my $ratio = $row->{ratio} // 0;
     return if $row->{ratio_to} && !$by_name->{ $row->{ratio_to} };
-    if (defined $row->{least}) {
-        ($row->{bar}, $row->{met}) = (sprintf('>= %.2f', $row->{least}), $ratio >= $row->{least});
-    } elsif (defined $row->{most}) {
-        ($row->{bar}, $row->{met}) = (sprintf('p99 <= x %.1f', $row->{most}), $ratio <= $row->{most});
-    } elsif (defined $row->{p99_below}) {
-        ($row->{bar}, $row->{met}) = ("p99 < $row->{p99_below} ms", ($row->{p99_ms} // 1e9) < $row->{p99_below});
-    }
+    my @bars = (
+        defined $row->{p99_below} ? [ "p99 < $row->{p99_below} ms", ($row->{p99_ms} // 1e9) < $row->{p99_below} ] : (),
+        defined $row->{least} ? [ sprintf('>= %.2f', $row->{least}), $ratio >= $row->{least} ] : (),
+        defined $row->{most} ? [ sprintf('p99 <= x %.1f', $row->{most}), $ratio > 0 && $ratio <= $row->{most} ] : (),
+    );
+    ($row->{bar}, $row->{met}) = (join(', ', map { $_->[0] } @bars), !grep { !$_->[1] } @bars) if @bars;
     my $base = defined $row->{or_most} ? $by_name->{ $row->{ratio_to} }{p99_ms} // 0 : 0;
     if (defined $row->{or_most} && !$row->{met} && $base > $row->{where_above}) {
         ($row->{bar}, $row->{met}) = (sprintf('p99 <= x %.1f', $row->{or_most}), $ratio <= $row->{or_most});
@@ -44,7 +50,7 @@ sub set_bar {
 sub judge {
     my ($row, $by_name) = @_;
     my @results = @{ $row->{results} };
-    for my $figure (qw(rate p50_ms p99_ms processor_us)) {
+    for my $figure (qw(rate p50_ms p99_ms processor_us lanes_us hit_ratio)) {
         $row->{$figure} = median(map { $_->{$figure} } @results);
     }
     $row->{faults} = [ map { @{ $_->{faults} } } @results ];
