@@ -40,11 +40,12 @@ sub new {
 
 sub stack { return $_[0]{s} }
 sub names { return @{ $_[0]{names} } }
+sub tokens { return @{ $_[0]{tokens} } }
 
 sub compile {
     my ($self, $name) = @_;
     my $program = "$self->{scratch}/$name";
-    system($ENV{CC} // 'cc', '-O2', '-pthread', '-o', $program, "$here/$name.c") == 0 or die "$name.c does not compile\n";
+    system($ENV{CC} // 'cc', '-O2', '-pthread', '-o', $program, "$here/$name.c", '-lm') == 0 or die "$name.c does not compile\n";
     return $program;
 }
 

@@ -42,13 +42,14 @@ sub new {
 
 sub stack { return $_[0]{s} }
 
-# What t/stack starts in the daemon's place.
+# What t/stack starts in the daemon's place. Counting begins with the lane's loop: a child has its parent's counts at first.
 sub _write_daemon {
     my ($self, %environment) = @_;
     my $file = "$self->{scratch}/battlepassd";
     open my $out, '>', $file or croak "$file: $!";
     print {$out} "#!/bin/sh\n", (map { "export $_='$environment{$_}'\n" } sort keys %environment),
-        "exec valgrind --quiet --tool=callgrind --callgrind-out-file='$self->{scratch}/%p.out' '$self->{build}/battlepassd' \"\$@\"\n";
+        "exec valgrind --quiet --tool=callgrind --zero-before=lane_run --callgrind-out-file='$self->{scratch}/%p.out' \\\n",
+        "\t'$self->{build}/battlepassd' \"\$@\"\n";
     close $out or croak "$file: $!";
     chmod 0755, $file;
     return;
@@ -64,7 +65,8 @@ sub preload {
 
 # --- a process's life ---
 
-sub _process {
+# The one process of the lane.
+sub process {
     my ($self, $lane) = @_;
     my $pid = $self->{s}->wait_until(ENDS_WITHIN_S, sub {
         for my $pid (keys %{ $self->{s}->workers }) {
@@ -79,7 +81,7 @@ sub _process {
 # Ends the lane's process; the master replaces it, and the new one has answered nothing. What it had spent.
 sub _end {
     my ($self, $lane) = @_;
-    my $pid = $self->_process($lane);
+    my $pid = $self->process($lane);
     my $file = "$self->{scratch}/$pid.out";
     kill TERM => $pid or croak "$pid: $!";
     $self->{s}->wait_until(ENDS_WITHIN_S, sub { !-e "/proc/$pid" }) or croak "$pid does not end";
@@ -89,7 +91,7 @@ sub _end {
 # Costs of the lane's process in a life in which the code runs.
 sub _life {
     my ($self, $lane, $code, $count) = @_;
-    $self->_process($lane);
+    $self->process($lane);
     $code->($count);
     return $self->_end($lane);
 }
