@@ -37,10 +37,13 @@ sub print_bars {
     return;
 }
 
+# What stands in the file is the same wherever it was measured: no folders.
 sub write_bars {
     my ($file, $options, @rows) = @_;
+    my %told = %$options;
+    delete @told{qw(build json log)};
     open my $out, '>', $file or die "$file: $!\n";
-    print {$out} JSON::PP->new->utf8->canonical->pretty->encode({ options => $options, rows => \@rows });
+    print {$out} JSON::PP->new->utf8->canonical->pretty->encode({ options => \%told, rows => \@rows });
     close $out or die "$file: $!\n";
     return;
 }
