@@ -8,7 +8,8 @@
  * FILE: requests as they are sent, each behind a line that says its length, and with a line end behind it. What is sent
  * is drawn at random; with -o each is sent once, in their order. Sixteen @ in one are replaced by KEYS (six characters)
  * and a number. Connections take turns. Arrivals that are closer together than TICK_US go out in one go. Those of the
- * first SETTLE_MS are not measured. One line of JSON comes out: arrivals, good (2xx within WITHIN_MS), late (2xx after
+ * first SETTLE_MS are not measured; they come so fast that each connection has its turn. One line of JSON comes out:
+ * answered (all answers, of what is not measured too), arrivals, good (2xx within WITHIN_MS), late (2xx after
  * that), shed (503 overloaded), other (any other answer), failed (the connection broke), lost (no free connection),
  * unanswered; p50_us, p99_us and max_us of the good ones; cpu_us that this program used in all.
  *
@@ -58,7 +59,7 @@ struct connection {
 };
 
 struct tally {
-	uint64_t arrivals, good, late, shed, other, failed, lost, unanswered;
+	uint64_t answered, arrivals, good, late, shed, other, failed, lost, unanswered;
 	uint32_t *good_us;
 	size_t good_room;
 };
@@ -279,6 +280,7 @@ count_answer(const struct connection *connection, size_t head_len)
 	int64_t took_ns = now_ns() - connection->arrived_ns;
 	const char *status = connection->answer + 9; /* behind "HTTP/1.1 " */
 
+	tally.answered++;
 	if (!connection->counts)
 		return;
 	if (status[0] == '2' && took_ns <= options.within_ms * 1000000)
@@ -348,9 +350,18 @@ take_answers(int64_t until_ns)
 /* --- the load --- */
 
 static double
-gap_ns(void)
+gap_ns(double rate)
 {
-	return -log(((double)(draw() >> 11) + 1) / 9007199254740993.0) / options.rate * 1e9;
+	return -log(((double)(draw() >> 11) + 1) / 9007199254740993.0) / rate * 1e9;
+}
+
+/* nginx closes a new connection on which nothing comes for ten seconds. */
+static double
+settling_rate(void)
+{
+	double needed = options.settle_ms ? (double)options.connections * 1000 / (double)options.settle_ms : 0;
+
+	return needed > options.rate ? needed : options.rate;
 }
 
 static void
@@ -366,7 +377,7 @@ run(void)
 
 		while (due_ns <= (double)time_ns && due_ns < (double)end_ns) {
 			arrive((int64_t)due_ns, due_ns >= (double)measured_ns);
-			due_ns += gap_ns();
+			due_ns += gap_ns(due_ns < (double)measured_ns ? settling_rate() : options.rate);
 		}
 		take_answers((int64_t)due_ns);
 	}
@@ -403,6 +414,7 @@ report(void)
 		qsort(tally.good_us, tally.good, sizeof(*tally.good_us), compare);
 #define COUNT(name) printf("\"" #name "\":%llu,", (unsigned long long)tally.name)
 	putchar('{');
+	COUNT(answered);
 	COUNT(arrivals);
 	COUNT(good);
 	COUNT(late);

@@ -103,7 +103,7 @@ sub arrivals_result {
     my $seconds = $load->{measure_ms} / 1000;
     my @faults = map { "$told->{$_} $_" } grep { $told->{$_} } qw(late shed other failed lost unanswered);
     return {
-        requests => $told->{good}, seconds => $seconds, rate => $told->{good} / $seconds, p50_ms => $told->{p50_us} / 1000,
+        requests => $told->{good}, answered => $told->{answered}, seconds => $seconds, rate => $told->{good} / $seconds, p50_ms => $told->{p50_us} / 1000,
         p99_ms => $told->{p99_us} / 1000, max_ms => $told->{max_us} / 1000, faults => \@faults,
     };
 }
