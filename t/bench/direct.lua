@@ -3,6 +3,7 @@
 
 sysbench.cmdline.options = {
 	players = { "Number of players", 10000 },
+	name = { "What makes a player's name of his number", "bench-%05d" },
 	season = { "Season", "s1" },
 }
 
@@ -65,7 +66,7 @@ function thread_init()
 end
 
 function event()
-	local player = string.format("bench-%05d", sysbench.rand.uniform(1, sysbench.opt.players))
+	local player = string.format(sysbench.opt.name, sysbench.rand.uniform(1, sysbench.opt.players))
 	local season = sysbench.opt.season
 	local amount = sysbench.rand.uniform(10, 100)
 	local now_ms = os.time() * 1000
