@@ -1,18 +1,24 @@
 /*
  * Remembered tokens: see remembered.h. Must never answer with the identity of another token: all 32 bytes of the
- * digest are compared. The comparison need not take constant time: what it could leak is a part of the hash of
- * somebody's token, from which no token can be made.
+ * digest are compared, in a copy that no writer had its hands on. The comparison need not take constant time: what it
+ * could leak is a part of the hash of somebody's token, from which no token can be made.
  */
 #include "auth/remembered.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
-struct entry {
+#include "base/seqlock.h"
+
+struct content {
+	int64_t until_ms; /* 0: the place was never taken */
 	unsigned char digest[DIGEST_SIZE];
-	uint64_t number; /* counts up with every put; 0: the place was never taken */
-	int64_t until_ms;
 	struct identity identity;
+};
+
+struct entry {
+	struct seqlock lock;
+	struct content content;
 };
 
 _Static_assert(sizeof(struct entry) == 128, "an entry is two cache lines");
@@ -21,7 +27,6 @@ struct remembered {
 	struct entry *entries; /* sets of REMEMBERED_WAYS neighbours */
 	uint32_t *tags; /* a part of each entry's digest: a set's stand in one cache line and are looked at first */
 	size_t count;
-	uint64_t last_number;
 };
 
 static size_t
@@ -39,7 +44,7 @@ table_size(uint32_t capacity)
 static void *
 map_zeroed(size_t size)
 {
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
 }
@@ -78,10 +83,11 @@ remembered_capacity(const struct remembered *table)
 	return table->count;
 }
 
-static bool
-entry_is_live(const struct entry *entry, int64_t now_ms)
+/* Others may be writing it: good enough to choose by. */
+static int64_t
+good_until(const struct entry *entry)
 {
-	return entry->number && now_ms < entry->until_ms;
+	return __atomic_load_n(&entry->content.until_ms, __ATOMIC_RELAXED);
 }
 
 size_t
@@ -90,18 +96,18 @@ remembered_count(const struct remembered *table, int64_t now_ms)
 	size_t count = 0;
 
 	for (size_t i = 0; i < table->count; i++)
-		count += entry_is_live(&table->entries[i], now_ms);
+		count += now_ms < good_until(&table->entries[i]);
 	return count;
 }
 
-/* The set where the digest belongs: its first bytes are as random as any. */
-static struct entry *
+/* The first place of the set where the digest belongs: its first bytes are as random as any. */
+static size_t
 set_of(const struct remembered *table, const unsigned char *digest)
 {
 	uint64_t hash;
 
 	memcpy(&hash, digest, sizeof(hash));
-	return table->entries + (hash & (table->count - 1)) / REMEMBERED_WAYS * REMEMBERED_WAYS;
+	return (hash & (table->count - 1)) / REMEMBERED_WAYS * REMEMBERED_WAYS;
 }
 
 static uint32_t
@@ -113,16 +119,21 @@ tag_of(const unsigned char *digest)
 	return tag;
 }
 
-/* The digest's place in its set, or NULL. */
+/* Copies the place of the digest out and returns its entry, or NULL. */
 static struct entry *
-entry_with_digest(const struct remembered *table, struct entry *set, const unsigned char *digest)
+look_up(const struct remembered *table, const unsigned char *digest, struct content *ret_content)
 {
-	const uint32_t *tags = table->tags + (set - table->entries);
+	size_t set = set_of(table, digest);
 	uint32_t tag = tag_of(digest);
 
-	for (size_t i = 0; i < REMEMBERED_WAYS; i++)
-		if (tags[i] == tag && set[i].number && memcmp(set[i].digest, digest, DIGEST_SIZE) == 0)
-			return &set[i];
+	for (size_t i = set; i < set + REMEMBERED_WAYS; i++) {
+		struct entry *entry = &table->entries[i];
+
+		if (__atomic_load_n(&table->tags[i], __ATOMIC_RELAXED) == tag &&
+		    seqlock_read(&entry->lock, ret_content, &entry->content, sizeof(*ret_content)) &&
+		    ret_content->until_ms && memcmp(ret_content->digest, digest, DIGEST_SIZE) == 0)
+			return entry;
+	}
 	return NULL;
 }
 
@@ -130,43 +141,43 @@ enum err
 remembered_find(const struct remembered *table, const unsigned char digest[DIGEST_SIZE], int64_t now_ms,
 		struct identity *ret_identity)
 {
-	const struct entry *entry = entry_with_digest(table, set_of(table, digest), digest);
+	struct content content;
 
-	if (!entry)
+	if (!look_up(table, digest, &content))
 		return ERR_NOT_FOUND;
-	if (!entry_is_live(entry, now_ms))
+	if (now_ms >= content.until_ms)
 		return ERR_TOKEN_EXPIRED;
-	*ret_identity = entry->identity;
+	*ret_identity = content.identity;
 	return ERR_OK;
 }
 
-/* The place to give up: an expired (or never used) one first, else the one put first. */
+/* The place to give up: one never used, else the one that expires first. */
 static struct entry *
-entry_to_replace(struct entry *set, int64_t now_ms)
+entry_to_replace(const struct remembered *table, const unsigned char *digest)
 {
-	struct entry *oldest = set;
+	struct entry *set = table->entries + set_of(table, digest);
+	struct entry *first = set;
 
-	for (struct entry *entry = set; entry < set + REMEMBERED_WAYS; entry++) {
-		if (!entry_is_live(entry, now_ms))
-			return entry;
-		if (entry->number < oldest->number)
-			oldest = entry;
-	}
-	return oldest;
+	for (struct entry *entry = set; entry < set + REMEMBERED_WAYS; entry++)
+		if (good_until(entry) < good_until(first))
+			first = entry;
+	return first;
 }
 
 void
 remembered_put(struct remembered *table, const unsigned char digest[DIGEST_SIZE], const struct identity *identity,
-	       int64_t until_ms, int64_t now_ms)
+	       int64_t until_ms)
 {
-	struct entry *set = set_of(table, digest);
-	struct entry *entry = entry_with_digest(table, set, digest);
+	struct content content;
+	struct entry *entry = look_up(table, digest, &content);
 
 	if (!entry)
-		entry = entry_to_replace(set, now_ms);
-	table->tags[entry - table->entries] = tag_of(digest);
-	memcpy(entry->digest, digest, DIGEST_SIZE);
-	entry->number = ++table->last_number;
-	entry->until_ms = until_ms;
-	entry->identity = *identity;
+		entry = entry_to_replace(table, digest);
+	content = (struct content){.until_ms = until_ms, .identity = *identity};
+	memcpy(content.digest, digest, DIGEST_SIZE);
+	if (!seqlock_try_write_begin(&entry->lock))
+		return;
+	__atomic_store_n(&table->tags[entry - table->entries], tag_of(digest), __ATOMIC_RELAXED);
+	entry->content = content;
+	seqlock_write_end(&entry->lock);
 }

@@ -3,12 +3,13 @@
  * only then the claims. Must never read a claim of a token whose signature was not checked, and must never log a token.
  *
  * A token that is remembered costs one SHA-256 and one look-up; nothing is allocated but the state of the digest, which
- * OpenSSL 3.0 makes anew each time. One that has expired before it was ever seen is not remembered: it would take the
- * place of a good one.
+ * OpenSSL 3.0 makes anew each time. One that has expired before it was ever seen is not remembered: nobody would save
+ * anything by it.
  */
 #include "auth/token.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -25,7 +26,8 @@ enum { TOKEN_SIZE_MAX = 4096, KEYS_FILE_MAX = 256 * 1024 };
 struct token_verifier {
 	struct claims_rules claims; /* its texts are owned */
 	struct jwk_set *keys;
-	struct remembered *remembered;
+	struct remembered *remembered;           /* may be NULL */
+	unsigned char rules_digest[DIGEST_SIZE]; /* of the keys, and of all else that a verdict depends on */
 };
 
 static const struct {
@@ -82,8 +84,22 @@ read_keys_file(const char *path, struct buf *text, char *detail)
 	return ERR_CONFIG;
 }
 
+/* Two verifiers of the same digest say the same of every token. Each part stands behind its length. */
+static void
+digest_rules(const struct token_rules *rules, struct str keys, unsigned char digest[DIGEST_SIZE])
+{
+	struct buf text;
+
+	buf_init(&text);
+	buf_format(&text, "%zu %s %zu %s %d %" PRId64 " ", strlen(rules->issuer), rules->issuer,
+		   strlen(rules->audience), rules->audience, rules->allow_hs256, rules->leeway_ms);
+	buf_str(&text, keys);
+	digest_sha256(buf_view(&text), digest);
+	buf_release(&text);
+}
+
 static enum err
-load_key_set(const struct token_rules *rules, struct jwk_set **ret_keys, char *detail)
+load_key_set(const struct token_rules *rules, struct token_verifier *verifier, char *detail)
 {
 	char fault[JWK_DETAIL_SIZE];
 	struct buf text;
@@ -92,7 +108,8 @@ load_key_set(const struct token_rules *rules, struct jwk_set **ret_keys, char *d
 	buf_init(&text);
 	err = read_keys_file(rules->keys_file, &text, detail);
 	if (!err) {
-		err = jwk_set_parse(buf_view(&text), rules->allow_hs256, ret_keys, fault);
+		digest_rules(rules, buf_view(&text), verifier->rules_digest);
+		err = jwk_set_parse(buf_view(&text), rules->allow_hs256, &verifier->keys, fault);
 		if (err)
 			snprintf(detail, JWK_DETAIL_SIZE, "%.100s: %.150s", rules->keys_file, fault);
 	}
@@ -130,26 +147,25 @@ token_verifier_new(const struct token_rules *rules, struct token_verifier **ret_
 {
 	const char *fault = fault_of_rules(rules);
 	struct token_verifier *verifier;
-	struct jwk_set *keys;
 	enum err err;
 
 	if (fault) {
 		snprintf(detail, JWK_DETAIL_SIZE, "%s", fault);
 		return ERR_CONFIG;
 	}
-	err = load_key_set(rules, &keys, detail);
-	if (err)
-		return err;
 	verifier = calloc(1, sizeof(*verifier));
 	if (!verifier)
 		abort();
-	verifier->keys = keys;
+	err = load_key_set(rules, verifier, detail);
 	verifier->claims = (struct claims_rules){copy_of(rules->issuer), copy_of(rules->audience), rules->leeway_ms};
-	verifier->remembered = remembered_new(rules->remembered);
-	if (!verifier->claims.issuer.ptr || !verifier->claims.audience.ptr || !verifier->remembered) {
-		snprintf(detail, JWK_DETAIL_SIZE, "no memory to remember %u tokens", rules->remembered);
+	verifier->remembered = rules->remembered;
+	if (!err && (!verifier->claims.issuer.ptr || !verifier->claims.audience.ptr)) {
+		snprintf(detail, JWK_DETAIL_SIZE, "no memory");
+		err = ERR_CONFIG;
+	}
+	if (err) {
 		token_verifier_free(verifier);
-		return ERR_CONFIG;
+		return err;
 	}
 	*ret_verifier = verifier;
 	return ERR_OK;
@@ -163,7 +179,6 @@ token_verifier_free(struct token_verifier *verifier)
 	free((char *)verifier->claims.issuer.ptr);
 	free((char *)verifier->claims.audience.ptr);
 	jwk_set_free(verifier->keys);
-	remembered_free(verifier->remembered);
 	free(verifier);
 }
 
@@ -277,6 +292,19 @@ verify_first_time(const struct token_verifier *verifier, struct str token, int64
 	return err;
 }
 
+/*
+ * Under what the token is remembered: its digest, which that of the rules is mixed into. To be taken for another token
+ * a digest would have to differ from that one's by the difference of two rules' digests, which is as hard to find as a
+ * second token of the same digest.
+ */
+static void
+digest_token(const struct token_verifier *verifier, struct str token, unsigned char digest[DIGEST_SIZE])
+{
+	digest_sha256(token, digest);
+	for (size_t i = 0; i < DIGEST_SIZE; i++)
+		digest[i] ^= verifier->rules_digest[i];
+}
+
 enum err
 token_verify(struct token_verifier *verifier, struct str token, int64_t now_ms, struct identity *ret_identity)
 {
@@ -286,15 +314,17 @@ token_verify(struct token_verifier *verifier, struct str token, int64_t now_ms, 
 
 	if (token.len == 0 || token.len > TOKEN_SIZE_MAX)
 		return ERR_TOKEN_INVALID;
-	digest_sha256(token, digest);
-	err = remembered_find(verifier->remembered, digest, now_ms, ret_identity);
+	digest_token(verifier, token, digest);
+	err = verifier->remembered ? remembered_find(verifier->remembered, digest, now_ms, ret_identity)
+				   : ERR_NOT_FOUND;
 	if (err != ERR_NOT_FOUND)
 		return err;
 	err = verify_first_time(verifier, token, now_ms, &identity);
 	if (err)
 		return err;
-	remembered_put(verifier->remembered, digest, &identity, identity.expires_at_ms + verifier->claims.leeway_ms,
-		       now_ms);
+	if (verifier->remembered)
+		remembered_put(verifier->remembered, digest, &identity,
+			       identity.expires_at_ms + verifier->claims.leeway_ms);
 	*ret_identity = identity;
 	return ERR_OK;
 }

@@ -3,8 +3,9 @@
  * HS256 only where allowed. The algorithm comes from the key (its `alg`, or its type), never from the token; a token
  * whose header names another is refused, as are `none`, `crit`, and keys named inside the token (jwk, jku, x5u, x5c).
  *
- * A verified token is remembered by its SHA-256 until it expires, in a bounded table of the process, because
- * verifying a signature costs more than all the rest of a cached read.
+ * A verified token is remembered by its SHA-256 until it expires, in a bounded table that the host's processes share
+ * (remembered.h), because verifying a signature costs more than all the rest of a cached read. What is remembered holds
+ * only for verifiers of the same keys and rules: a key that is gone takes its tokens with it.
  */
 #ifndef BP_AUTH_TOKEN_H
 #define BP_AUTH_TOKEN_H
@@ -34,13 +35,15 @@ struct identity {
 	int64_t expires_at_ms;
 };
 
+struct remembered;
+
 struct token_rules {
 	const char *keys_file; /* JWK set */
 	const char *issuer;    /* required `iss` */
 	const char *audience;  /* required in `aud` (a string or an array) */
 	bool allow_hs256;
-	int64_t leeway_ms;   /* for exp, nbf and iat */
-	uint32_t remembered; /* tokens kept; rounded up to a power of two */
+	int64_t leeway_ms;             /* for exp, nbf and iat */
+	struct remembered *remembered; /* not owned; NULL: nothing is remembered */
 };
 
 struct token_verifier;

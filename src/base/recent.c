@@ -14,17 +14,14 @@ recent_note(struct recent *recent, struct str player, struct str season)
 {
 	uint64_t number = __atomic_fetch_add(&recent->noted, 1, __ATOMIC_RELAXED);
 	struct recent_slot *slot = &recent->slots[number % RECENT_SLOTS];
-	uint32_t sequence = __atomic_load_n(&slot->sequence, __ATOMIC_RELAXED);
 
-	if (player.len > RECENT_TEXT_MAX || season.len > RECENT_TEXT_MAX || sequence & 1u)
+	if (player.len > RECENT_TEXT_MAX || season.len > RECENT_TEXT_MAX)
 		return;
-	if (!__atomic_compare_exchange_n(&slot->sequence, &sequence, sequence + 1, false, __ATOMIC_SEQ_CST,
-					 __ATOMIC_RELAXED))
+	if (!seqlock_try_write_begin(&slot->lock))
 		return; /* another one, a whole round ahead or behind */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	copy_text(slot->item.player, player);
 	copy_text(slot->item.season, season);
-	__atomic_store_n(&slot->sequence, sequence + 2, __ATOMIC_RELEASE);
+	seqlock_write_end(&slot->lock);
 }
 
 bool
@@ -37,11 +34,9 @@ recent_sample(const struct recent *recent, uint64_t number, struct recent_item *
 		return false;
 
 	const struct recent_slot *slot = &recent->slots[number % there];
-	uint32_t sequence = __atomic_load_n(&slot->sequence, __ATOMIC_ACQUIRE);
-	struct recent_item item = slot->item;
+	struct recent_item item;
 
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	if (sequence == 0 || sequence & 1u || __atomic_load_n(&slot->sequence, __ATOMIC_RELAXED) != sequence)
+	if (!seqlock_read(&slot->lock, &item, &slot->item, sizeof(item)) || item.player[0] == '\0')
 		return false;
 	*ret_item = item;
 	return true;

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "base/seqlock.h"
 #include "base/str.h"
 
 enum { RECENT_TEXT_MAX = 64, RECENT_SLOTS = 1024 };
@@ -18,7 +19,7 @@ struct recent_item {
 };
 
 struct recent_slot {
-	uint32_t sequence; /* odd while it is written; of a writer that died there: for ever */
+	struct seqlock lock;
 	struct recent_item item;
 };
 

@@ -1,7 +1,9 @@
 /*
- * A sequence lock for one writer and many readers in shared memory: readers never block and never write. A writer that
- * dies in the middle leaves the sequence odd: readers then see "nothing" (false) until the next writer has written,
- * which seqlock_write_begin() allows from an odd sequence too. There must be one writer at a time.
+ * A sequence lock for many readers in shared memory: readers never block and never write. A writer that dies in the
+ * middle leaves the sequence odd: readers then see "nothing" (false).
+ *
+ * With seqlock_write_begin() there must be one writer at a time, and the next one writes over what a dead one left.
+ * With seqlock_try_write_begin() several may try; what a dead one left is lost for good.
  */
 #ifndef BP_BASE_SEQLOCK_H
 #define BP_BASE_SEQLOCK_H
@@ -19,6 +21,19 @@ seqlock_write_begin(struct seqlock *lock)
 {
 	__atomic_store_n(&lock->sequence, lock->sequence | 1u, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* False: another one is writing, or has died doing so; nothing may be written then. */
+static inline bool
+seqlock_try_write_begin(struct seqlock *lock)
+{
+	uint32_t sequence = __atomic_load_n(&lock->sequence, __ATOMIC_RELAXED);
+
+	if (sequence & 1u || !__atomic_compare_exchange_n(&lock->sequence, &sequence, sequence + 1, false,
+							  __ATOMIC_SEQ_CST, __ATOMIC_RELAXED))
+		return false;
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return true;
 }
 
 static inline void

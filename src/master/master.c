@@ -329,7 +329,7 @@ master_run(struct conf *conf, const struct master_program *program)
 	raise_file_limit();
 	economy_library_init();
 	if (worker_preflight(conf) && open_sockets(&master)) {
-		master.children.shared = shared_map();
+		master.children.shared = shared_map((uint32_t)conf->auth.remembered_tokens);
 		metrics_attach(&master.children.shared->metrics, CHILDREN_MAX);
 		metrics_set(METRIC_STARTED, (uint64_t)(clock_unix_ms() / 1000));
 		take_signals(&master.wait_mask);

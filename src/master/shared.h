@@ -1,10 +1,11 @@
 /*
- * All that crosses fork() and stays shared: one mapping, made by the master before the first child. Nothing here
- * survives the master.
+ * All that crosses fork() and stays shared, made by the master before the first child. Nothing here survives the
+ * master.
  */
 #ifndef BP_MASTER_SHARED_H
 #define BP_MASTER_SHARED_H
 
+#include "auth/remembered.h"
 #include "base/metrics.h"
 #include "base/recent.h"
 #include "base/uuid.h"
@@ -21,9 +22,11 @@ struct shared {
 	struct flags flags;         /* written by the steward */
 	struct recent recent;       /* written by whoever confirms a write */
 	struct metrics metrics;     /* a slot a process */
+	/* A mapping of its own, at the same address in all children; NULL: none are remembered. */
+	struct remembered *remembered; /* written by whoever verifies a token */
 };
 
 /* Ends the process when there is no memory. */
-struct shared *shared_map(void);
+struct shared *shared_map(uint32_t remembered_tokens);
 
 #endif

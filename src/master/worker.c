@@ -82,7 +82,7 @@ worker_count(enum worker_kind kind, const struct conf *conf)
 }
 
 static struct token_verifier *
-make_verifier(const struct conf *conf)
+make_verifier(const struct conf *conf, struct remembered *remembered)
 {
 	struct token_rules rules = {
 		.keys_file = conf->auth.keys,
@@ -90,7 +90,7 @@ make_verifier(const struct conf *conf)
 		.audience = conf->auth.audience,
 		.allow_hs256 = conf->auth.allow_hs256,
 		.leeway_ms = conf->auth.leeway_s * 1000,
-		.remembered = (uint32_t)conf->auth.remembered_tokens,
+		.remembered = remembered,
 	};
 	struct token_verifier *verifier;
 	char detail[256];
@@ -172,7 +172,7 @@ run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, 
 		.began_unix_ms = shared->began_unix_ms,
 	};
 	struct rooms rooms;
-	struct token_verifier *verifier = make_verifier(conf);
+	struct token_verifier *verifier = make_verifier(conf, shared->remembered);
 
 	if (!verifier)
 		return WORKER_EXIT_CONFIG;
@@ -273,7 +273,7 @@ worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared
 static int
 preflight(const struct conf *conf)
 {
-	struct token_verifier *verifier = make_verifier(conf);
+	struct token_verifier *verifier = make_verifier(conf, NULL);
 	struct store *store = store_new(conf, STORE_STEWARD_REPLY_S);
 	char detail[256];
 	enum err err = verifier ? store_check(store, detail) : ERR_CONFIG;

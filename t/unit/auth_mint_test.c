@@ -20,7 +20,7 @@ static struct token_verifier *
 verifier_of(struct str set)
 {
 	char path[] = "/tmp/auth_mint_test.XXXXXX";
-	struct token_rules rules = {path, "i\"\\", "a", true, 0, 4};
+	struct token_rules rules = {path, "i\"\\", "a", true, 0, NULL};
 	struct token_verifier *verifier = NULL;
 	int fd = mkstemp(path);
 

@@ -1,7 +1,10 @@
 /* Tests of auth/remembered: examples, and random histories beside a model that forgets nothing. */
 #include "auth/remembered.h"
 
+#include <signal.h>
 #include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tap.h"
 
@@ -38,13 +41,13 @@ identity_of(unsigned number, int64_t expires_at_ms)
 }
 
 static void
-put(struct remembered *table, unsigned number, int64_t until_ms, int64_t now_ms)
+put(struct remembered *table, unsigned number, int64_t until_ms)
 {
 	struct identity identity = identity_of(number, until_ms);
 	unsigned char digest[DIGEST_SIZE];
 
 	make_digest(digest, number);
-	remembered_put(table, digest, &identity, until_ms, now_ms);
+	remembered_put(table, digest, &identity, until_ms);
 }
 
 static enum err
@@ -82,7 +85,7 @@ finds_what_was_put(void)
 	struct identity identity = {0};
 
 	CU_ASSERT_EQUAL(find(table, 1, 0, &identity), ERR_NOT_FOUND);
-	put(table, 1, 1000, 0);
+	put(table, 1, 1000);
 	CU_ASSERT_EQUAL(find(table, 1, 0, &identity), ERR_OK);
 	CU_ASSERT_STRING_EQUAL(identity.subject, "p-1");
 	CU_ASSERT_EQUAL(identity.role, ROLE_PLAYER);
@@ -97,7 +100,7 @@ expires_to_the_millisecond(void)
 	struct remembered *table = remembered_new(64);
 	struct identity identity = {.subject = "untouched"};
 
-	put(table, 1, 1000, 0);
+	put(table, 1, 1000);
 	CU_ASSERT_EQUAL(find(table, 1, 1000, &identity), ERR_TOKEN_EXPIRED);
 	CU_ASSERT_STRING_EQUAL(identity.subject, "untouched");
 	CU_ASSERT_EQUAL(remembered_count(table, 1000), 0);
@@ -125,7 +128,7 @@ compares_the_whole_digest(void)
 	struct identity identity = identity_of(1, 1000);
 	unsigned char digest[DIGEST_SIZE] = {0};
 
-	remembered_put(table, digest, &identity, 1000, 0);
+	remembered_put(table, digest, &identity, 1000);
 	for (size_t bit = 0; bit < 8 * (size_t)DIGEST_SIZE; bit++) {
 		digest[bit / 8] ^= (unsigned char)(1 << bit % 8);
 		CU_ASSERT_EQUAL(remembered_find(table, digest, 0, &identity), ERR_NOT_FOUND);
@@ -136,23 +139,21 @@ compares_the_whole_digest(void)
 }
 
 static void
-replaces_expired_first_then_the_oldest(void)
+replaces_what_expires_first(void)
 {
 	struct remembered *table = remembered_new(REMEMBERED_WAYS);
 	struct identity identity;
 
-	put(table, 1, 1000, 0);
-	put(table, 2, 1000, 0);
-	put(table, 3, 10, 0);
-	for (unsigned number = 100; number < 100 + REMEMBERED_WAYS - 3; number++)
-		put(table, number, 1000, 0);
-	put(table, 5, 1000, 20);
-	CU_ASSERT_EQUAL(find(table, 3, 20, &identity), ERR_NOT_FOUND);
-	CU_ASSERT_EQUAL(find(table, 1, 20, &identity), ERR_OK);
-	put(table, 6, 1000, 20);
-	CU_ASSERT_EQUAL(find(table, 1, 20, &identity), ERR_NOT_FOUND);
-	CU_ASSERT_EQUAL(find(table, 2, 20, &identity), ERR_OK);
-	CU_ASSERT_EQUAL(remembered_count(table, 20), REMEMBERED_WAYS);
+	for (unsigned number = 1; number <= REMEMBERED_WAYS; number++)
+		put(table, number, number == 3 ? 10 : 1000 + number);
+	put(table, 101, 2000);
+	CU_ASSERT_EQUAL(find(table, 3, 0, &identity), ERR_NOT_FOUND);
+	CU_ASSERT_EQUAL(find(table, 1, 0, &identity), ERR_OK);
+	put(table, 102, 2000);
+	CU_ASSERT_EQUAL(find(table, 1, 0, &identity), ERR_NOT_FOUND);
+	CU_ASSERT_EQUAL(find(table, 2, 0, &identity), ERR_OK);
+	CU_ASSERT_EQUAL(find(table, 101, 0, &identity), ERR_OK);
+	CU_ASSERT_EQUAL(remembered_count(table, 0), REMEMBERED_WAYS);
 	remembered_free(table);
 }
 
@@ -163,9 +164,9 @@ puts_again_in_place(void)
 	struct remembered *table = remembered_new(4);
 	struct identity identity;
 
-	put(table, 1, 1000, 0);
-	put(table, 2, 1000, 0);
-	put(table, 1, 2000, 0);
+	put(table, 1, 1000);
+	put(table, 2, 1000);
+	put(table, 1, 2000);
 	CU_ASSERT_EQUAL(remembered_count(table, 0), 2);
 	CU_ASSERT_EQUAL(find(table, 1, 1500, &identity), ERR_OK);
 	CU_ASSERT_EQUAL(identity.expires_at_ms, 2000);
@@ -204,7 +205,7 @@ keeps_its_word_over_random_histories(void)
 		now_ms += random_below(4) == 0;
 		if (random_below(3) == 0) {
 			until_ms[number] = now_ms + 1 + random_below(500);
-			put(table, number, until_ms[number], now_ms);
+			put(table, number, until_ms[number]);
 			CU_ASSERT_EQUAL(find(table, number, now_ms, &identity), ERR_OK);
 		}
 		check_find(table, until_ms, random_below(2) ? number : random_below(DIGESTS), now_ms);
@@ -213,6 +214,77 @@ keeps_its_word_over_random_histories(void)
 	}
 	CU_ASSERT(remembered_count(table, now_ms) > PLACES / 2);
 	CU_ASSERT_EQUAL(remembered_count(table, now_ms + 1000), 0);
+	remembered_free(table);
+}
+
+/* The identity and the time of a number never change, so that whoever finds them can tell whether they belong together.
+ */
+static bool
+one_step(struct remembered *table, unsigned number)
+{
+	struct identity wanted = identity_of(number, 1000 + number);
+	struct identity identity = {0};
+
+	if (find(table, number, 0, &identity) == ERR_OK)
+		return memcmp(&identity, &wanted, sizeof(identity)) == 0;
+	put(table, number, 1000 + number);
+	return true;
+}
+
+/* A process that works on the table until it is killed; it ends by itself once something is wrong. */
+static pid_t
+start_worker(struct remembered *table, unsigned seed)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	state = seed;
+	while (one_step(table, random_below(DIGESTS)))
+		continue;
+	_exit(1);
+}
+
+static bool
+kill_worker(pid_t pid)
+{
+	int status;
+
+	kill(pid, SIGKILL);
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status);
+}
+
+/* Four processes over a table that is far too small for them, each killed at any point and started anew. */
+static void
+never_mixes_what_processes_write(void)
+{
+	enum { WORKERS = 4, KILLS = 150 };
+	struct remembered *table = remembered_new(PLACES);
+	pid_t workers[WORKERS];
+	unsigned wrong = 0;
+
+	for (unsigned i = 0; i < WORKERS; i++)
+		workers[i] = start_worker(table, i + 1);
+	for (unsigned kills = 0; kills < KILLS; kills++) {
+		unsigned i = kills % WORKERS;
+
+		usleep(2000);
+		wrong += !kill_worker(workers[i]);
+		workers[i] = start_worker(table, kills + WORKERS);
+	}
+	for (unsigned i = 0; i < WORKERS; i++)
+		wrong += !kill_worker(workers[i]);
+	CU_ASSERT_EQUAL(wrong, 0);
+
+	unsigned found = 0;
+
+	for (unsigned number = 0; number < DIGESTS; number++) {
+		struct identity identity;
+
+		found += find(table, number, 0, &identity) == ERR_OK;
+		CU_ASSERT(one_step(table, number));
+	}
+	CU_ASSERT(found > PLACES / 2);
 	remembered_free(table);
 }
 
@@ -225,8 +297,9 @@ main(void)
 		{"expires to the millisecond", expires_to_the_millisecond},
 		{"does not find zeros in empty places", does_not_find_zeros_in_empty_places},
 		{"compares the whole digest", compares_the_whole_digest},
-		{"replaces expired first, then the oldest", replaces_expired_first_then_the_oldest},
+		{"replaces what expires first", replaces_what_expires_first},
 		{"puts again in place", puts_again_in_place},
+		{"never mixes what processes write", never_mixes_what_processes_write},
 		{"keeps its word over random histories", keeps_its_word_over_random_histories},
 		CU_TEST_INFO_NULL,
 	};

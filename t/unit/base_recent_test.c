@@ -81,7 +81,7 @@ test_a_writer_that_died(void)
 	memset(recent, 0, sizeof(*recent));
 	for (int i = 0; i < RECENT_SLOTS; i++)
 		note(i);
-	recent->slots[7].sequence++;
+	recent->slots[7].lock.sequence++;
 	CU_ASSERT_FALSE(recent_sample(recent, 7, &item));
 	for (int i = 0; i < RECENT_SLOTS; i++)
 		note(i);
