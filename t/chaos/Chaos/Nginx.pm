@@ -27,7 +27,7 @@ sub start {
     );
     my $deadline = time + 10;
     until (IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{ports}[0])) {
-        croak "nginx does not start: see $folder/error.log" if time > $deadline || !$self->{process}->runs;
+        croak 'nginx does not start: ' . _read("$folder/error.log") if time > $deadline || !$self->{process}->runs;
         sleep 0.02;
     }
     return $self;
@@ -37,12 +37,16 @@ sub stop { return $_[0]{process}->stop }
 sub ports { return @{ $_[0]{ports} } }
 sub internal_ports { return @{ $_[0]{internal_ports} } }
 
-sub _free_port {
+# So many ports that differ.
+sub _free_ports {
+    my ($count) = @_;
+    my %free;
     for (1 .. 200) {
         my $port = 20000 + int rand 12000;
-        return $port unless IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
+        $free{$port} = 1 unless IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port);
+        return keys %free if keys %free == $count;
     }
-    croak 'no free port';
+    croak 'no free ports';
 }
 
 sub _read {
@@ -70,6 +74,7 @@ sub _configure {
     my $http = _read("$nginx/http.conf.in");
     my ($before, $upstreams, $after) = $http =~ /^(.*?)(^upstream .*^\}\n)(\n.*)$/ms or croak 'http.conf.in has no upstreams';
     _write("$self->{folder}/http.conf", $before . join('', map { _upstreams($upstreams, @$_) } @sites) . $after);
+    $self->{free_ports} = [ _free_ports(3 * @sites) ];
     _write("$self->{folder}/site.conf", join '', map { $self->_site(@$_) } @sites);
     return;
 }
@@ -88,7 +93,7 @@ sub _site {
     my @servers = _read("$self->{source}/nginx/stack-site.conf.in") =~ /^(server \{.*?^\}\n)/msg;
     my $tls = $self->{stack}{BATTLEPASS_DIR} . '/tls';
     $self->_snippets($name);
-    my ($port, $tls_port, $internal) = map { _free_port() } 1 .. 3;
+    my ($port, $tls_port, $internal) = splice @{ $self->{free_ports} }, 0, 3;
     push @{ $self->{ports} }, $port;
     push @{ $self->{internal_ports} }, $internal if @run_dirs == 1;
     my $text = join "\n", @servers[ 0 .. (@run_dirs == 1 ? 1 : 0) ];
