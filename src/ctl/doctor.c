@@ -20,6 +20,7 @@
 #include "cache/vitals.h"
 #include "ctl/ctl.h"
 #include "master/worker.h"
+#include "store/migrate.h"
 #include "store/store.h"
 
 enum {
@@ -171,9 +172,13 @@ check_database(struct doctor *doctor)
 	enum err err = store_check(doctor->store, detail);
 
 	doctor->store_answers = err == ERR_OK && store_inspect(doctor->store, &doctor->facts) == ERR_OK;
-	if (doctor->store_answers) {
-		say(doctor, OK, "database", "%s answers, and its schema is what this build needs",
-		    doctor->facts.version);
+	if (doctor->store_answers && store_schema(doctor->store) < SCHEMA_VERSION) {
+		say(doctor, WARN, "database",
+		    "%s answers, but its schema is at version %" PRIu64 ", and this build has %d",
+		    doctor->facts.version, store_schema(doctor->store), SCHEMA_VERSION);
+		type("battlepassctl -c %s migrate", doctor->ctl->config_file);
+	} else if (doctor->store_answers) {
+		say(doctor, OK, "database", "%s answers, and its schema is what this build has", doctor->facts.version);
 	} else if (err == ERR_STORE_SCHEMA) {
 		say(doctor, FAIL, "database", "its schema is older than this build: %s", detail);
 		type("battlepassctl -c %s migrate", doctor->ctl->config_file);

@@ -1,6 +1,7 @@
 /* Children of the master: see worker.h. */
 #include "master/worker.h"
 
+#include <inttypes.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include "lane/fcgi.h"
 #include "lane/lane.h"
 #include "steward/steward.h"
+#include "store/migrate.h"
 #include "store/store.h"
 
 /* How each kind of child is run. A lane has a size in the configuration; steward and courier are alone. */
@@ -280,6 +282,10 @@ preflight(const struct conf *conf)
 
 	if (err == ERR_STORE_UNAVAILABLE)
 		log_warning("going on without the database for now");
+	else if (err == ERR_OK && store_schema(store) < SCHEMA_VERSION)
+		log_warning("the schema is at version %" PRIu64 ", and this build has %d: it does without until "
+			    "\"battlepassctl migrate\" has run",
+			    store_schema(store), SCHEMA_VERSION);
 	store_free(store);
 	token_verifier_free(verifier);
 	return err == ERR_OK || err == ERR_STORE_UNAVAILABLE ? EXIT_SUCCESS : WORKER_EXIT_CONFIG;

@@ -6,7 +6,31 @@
 
 #include "base/clock.h"
 #include "base/mutant.h"
+#include "store/migrate.h"
 #include "store/store_private.h"
+
+/*
+ * Which server is this, and which of its lives? A write that finds another one than at the last change must not trust
+ * what the cache holds. NULL: nobody has named this life yet. An older schema knows of no lives.
+ */
+#define DATABASE_ID   "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
+#define DATABASE_LIFE "(SELECT l.life FROM database_life l WHERE l.id = 1)"
+
+static bool
+knows_lives(const struct db *db)
+{
+	return db_schema(db) >= SCHEMA_WITH_DATABASE_LIFE;
+}
+
+#define GATE_COLUMNS(same_life)                                                                                        \
+	"c.epoch, c.change_number, c.enabled, c.settled, CONCAT(c.run_id, ':', c.replid), COALESCE("                   \
+	"c.database_id = " DATABASE_ID same_life ", FALSE)"
+
+const char *
+control_gate_columns(const struct db *db)
+{
+	return knows_lives(db) ? GATE_COLUMNS(" AND c.database_life = " DATABASE_LIFE) : GATE_COLUMNS("");
+}
 
 void
 control_take_gate(const struct db_result *result, struct write_gate *gate)
@@ -49,8 +73,8 @@ control_begin(void *self, struct write_gate *ret_gate)
 
 	if (err != ERR_OK)
 		return store_edge(err);
-	buf_literal(db_sql(store->db),
-		    "SELECT " GATE_COLUMNS " FROM cache_control c WHERE c.id = 1 LOCK IN SHARE MODE");
+	buf_format(db_sql(store->db), "SELECT %s FROM cache_control c WHERE c.id = 1 LOCK IN SHARE MODE",
+		   control_gate_columns(store->db));
 	err = select_gate(store->db, ret_gate);
 	if (err != ERR_OK)
 		db_rollback(store->db);
@@ -60,7 +84,8 @@ control_begin(void *self, struct write_gate *ret_gate)
 static enum err
 read_gate(struct store *store, void *argument)
 {
-	buf_literal(db_sql_select(store->db), GATE_COLUMNS ", @@global.read_only FROM cache_control c WHERE c.id = 1");
+	buf_format(db_sql_select(store->db), "%s, @@global.read_only FROM cache_control c WHERE c.id = 1",
+		   control_gate_columns(store->db));
 	return select_gate(store->db, argument);
 }
 
@@ -73,9 +98,21 @@ control_gate(void *self, struct write_gate *ret_gate)
 /* One statement that changes the row only if it is still at this change. Running it twice does no harm. */
 struct change {
 	const char *assignments;
+	bool stamped;         /* counts as a change, by this database */
 	const char *redis_id; /* NULL: stays */
 	uint64_t change;
 };
+
+/* Behind what is assigned to enabled, epoch and settled. */
+#define STAMP(life)                                                                                                    \
+	", change_number = change_number + 1, database_id = " DATABASE_ID life                                         \
+	", changed_at_ms = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
+
+static const char *
+stamp(const struct db *db)
+{
+	return knows_lives(db) ? STAMP(", database_life = COALESCE(" DATABASE_LIFE ", '')") : STAMP("");
+}
 
 /* Its two parts have a column each: builds that know of the first alone go on with that. */
 static void
@@ -96,23 +133,17 @@ run_change(struct store *store, void *argument)
 	const struct change *wanted = argument;
 	struct buf *sql = db_sql(store->db);
 
-	buf_format(sql, "UPDATE cache_control SET %s", wanted->assignments);
+	buf_format(sql, "UPDATE cache_control SET %s%s", wanted->assignments, wanted->stamped ? stamp(store->db) : "");
 	if (wanted->redis_id)
 		assign_redis_id(store->db, str_from(wanted->redis_id));
 	buf_format(sql, " WHERE id = 1 AND change_number = %llu", (unsigned long long)wanted->change);
 	return db_run(store->db, NULL);
 }
 
-/* Behind what is assigned to enabled, epoch and settled. */
-#define CHANGED                                                                                                        \
-	", change_number = change_number + 1, database_id = " DATABASE_ID ", database_life = COALESCE(" DATABASE_LIFE  \
-	", '')"                                                                                                        \
-	", changed_at_ms = CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)"
-
 enum err
 control_switch_off(void *self, uint64_t change)
 {
-	struct change wanted = {.assignments = "enabled = FALSE, settled = FALSE" CHANGED, .change = change};
+	struct change wanted = {.assignments = "enabled = FALSE, settled = FALSE", .stamped = true, .change = change};
 
 	return store_read_twice(self, run_change, &wanted);
 }
@@ -120,7 +151,7 @@ control_switch_off(void *self, uint64_t change)
 enum err
 control_turn_off(struct db *db)
 {
-	buf_literal(db_sql(db), "UPDATE cache_control SET enabled = FALSE, settled = FALSE" CHANGED " WHERE id = 1");
+	buf_format(db_sql(db), "UPDATE cache_control SET enabled = FALSE, settled = FALSE%s WHERE id = 1", stamp(db));
 	return db_run(db, NULL);
 }
 
@@ -148,6 +179,8 @@ static enum err
 insert_life(struct store *store, void *argument)
 {
 	(void)argument;
+	if (!knows_lives(store->db))
+		return ERR_OK;
 	buf_literal(db_sql(store->db), "INSERT IGNORE INTO database_life (id, life) VALUES (1, UUID())");
 	return db_run(store->db, NULL);
 }
@@ -158,8 +191,9 @@ store_new_epoch(struct store *store, const struct write_gate *gate, const char *
 {
 	struct change wanted = {
 		.assignments = (gate->settled && !gate->enabled) || mutant(MUTANT_EPOCH_AT_ONCE)
-				       ? "enabled = TRUE, settled = TRUE, " NEXT_EPOCH CHANGED
-				       : "enabled = TRUE, settled = FALSE, " NEXT_EPOCH CHANGED,
+				       ? "enabled = TRUE, settled = TRUE, " NEXT_EPOCH
+				       : "enabled = TRUE, settled = FALSE, " NEXT_EPOCH,
+		.stamped = true,
 		.redis_id = redis_id,
 		.change = gate->change,
 	};
@@ -191,11 +225,11 @@ read_control(struct store *store, void *argument)
 
 	control->distrusted_count = 0;
 	buf_format(db_sql_select(store->db),
-		   GATE_COLUMNS
-		   ", d.version, " FLAG_COLUMNS ", t.player_id, t.season_id, @@global.read_only"
-		   " FROM cache_control c JOIN season_directory d ON d.id = 1 JOIN cache_flags f ON f.id = 1"
+		   "%s, d.version, " FLAG_COLUMNS ", t.player_id, t.season_id, @@global.read_only"
+		   ", (SELECT MAX(m.version) FROM schema_migration m WHERE m.finished) FROM cache_control c JOIN "
+		   "season_directory d ON d.id = 1 JOIN cache_flags f ON f.id = 1"
 		   " LEFT JOIN cache_distrust t ON TRUE WHERE c.id = 1 LIMIT %d",
-		   DISTRUSTED_MAX + 1);
+		   control_gate_columns(store->db), DISTRUSTED_MAX + 1);
 	enum err err = db_select(store->db, &result);
 
 	if (err != ERR_OK)
@@ -209,6 +243,7 @@ read_control(struct store *store, void *argument)
 		control->directory_version = db_u64(result, GATE_COLUMN_COUNT);
 		operators_take_flags(result, GATE_COLUMN_COUNT + 1, &control->flags);
 		take_distrusted(result, GATE_COLUMN_COUNT + 1 + FLAG_COLUMN_COUNT, control);
+		db_take_schema(store->db, db_u64(result, GATE_COLUMN_COUNT + 1 + FLAG_COLUMN_COUNT + 3));
 	}
 	db_result_free(result);
 	return err;
@@ -234,7 +269,8 @@ read_revision(struct store *store, void *argument)
 	struct revision *wanted = argument;
 	struct db_result *result;
 
-	buf_literal(db_sql_select(store->db), GATE_COLUMNS ", (SELECT revision FROM progress WHERE ");
+	buf_format(db_sql_select(store->db), "%s, (SELECT revision FROM progress WHERE ",
+		   control_gate_columns(store->db));
 	sql_of_season(store->db, wanted->player, wanted->season);
 	buf_literal(db_sql_more(store->db), "), EXISTS (SELECT 1 FROM cache_distrust WHERE ");
 	sql_of_season(store->db, wanted->player, wanted->season);

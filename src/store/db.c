@@ -23,6 +23,7 @@ struct db {
 	unsigned reply_timeout_s;
 	MYSQL *mysql; /* NULL: not connected */
 	bool mariadb;
+	uint64_t schema;
 	bool in_transaction;
 	bool reported; /* the present outage is in the log already */
 	int64_t retry_at_boot_ms;
@@ -216,11 +217,25 @@ schema_version(struct db *db)
 	return select_number(db, "SELECT COALESCE(MAX(version), 0) FROM schema_migration WHERE finished");
 }
 
+uint64_t
+db_schema(const struct db *db)
+{
+	return db->schema;
+}
+
+void
+db_take_schema(struct db *db, uint64_t version)
+{
+	if (version > db->schema)
+		db->schema = version;
+}
+
 static enum err
 check_schema(struct db *db)
 {
 	uint64_t version = schema_version(db);
 
+	db->schema = version;
 	if (version >= SCHEMA_VERSION_NEEDED)
 		return ERR_OK;
 	snprintf(db->error, sizeof(db->error),

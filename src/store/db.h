@@ -24,6 +24,10 @@ void db_free(struct db *db);
 /* Connects if it is not. ERR_STORE_UNAVAILABLE, ERR_STORE_SCHEMA. */
 enum err db_connect(struct db *db);
 void db_disconnect(struct db *db);
+/* The version of the schema that was there when it was connected to, or that was seen since. */
+uint64_t db_schema(const struct db *db);
+/* A migration has gone on meanwhile: the schema is at least at this version. */
+void db_take_schema(struct db *db, uint64_t version);
 /* What the server said last; for tools. */
 const char *db_error(const struct db *db);
 

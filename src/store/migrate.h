@@ -12,8 +12,11 @@
 #include "base/conf.h"
 #include "base/err.h"
 
-/* The oldest schema this build can run on. */
-enum { SCHEMA_VERSION_NEEDED = 6 };
+/*
+ * The oldest schema that this build runs on, which is that of the release before it, and the one that it brings. What a
+ * newer file adds is used once it is there.
+ */
+enum { SCHEMA_VERSION_NEEDED = 5, SCHEMA_VERSION = 6, SCHEMA_WITH_DATABASE_LIFE = 6 };
 
 enum { MIGRATE_DETAIL_SIZE = 1024 };
 

@@ -66,13 +66,21 @@ select_state(struct db *db, struct operator_state *ret_state)
 	return err;
 }
 
-#define STATE_COLUMNS GATE_COLUMNS ", " FLAG_COLUMNS ", " WARMING_COLUMNS ", f.audit_count, f.audit_hash"
-#define STATE_TABLES  " FROM cache_control c, cache_flags f, cache_warming w WHERE c.id = 1 AND f.id = 1 AND w.id = 1"
+/* Behind SELECT. */
+static void
+sql_state(struct db *db)
+{
+	buf_format(db_sql_more(db),
+		   "%s, " FLAG_COLUMNS ", " WARMING_COLUMNS ", f.audit_count, f.audit_hash"
+		   " FROM cache_control c, cache_flags f, cache_warming w WHERE c.id = 1 AND f.id = 1 AND w.id = 1",
+		   control_gate_columns(db));
+}
 
 static enum err
 read_state(struct store *store, void *argument)
 {
-	buf_literal(db_sql_select(store->db), STATE_COLUMNS STATE_TABLES);
+	db_sql_select(store->db);
+	sql_state(store->db);
 	return select_state(store->db, argument);
 }
 
@@ -96,7 +104,8 @@ lock_operators(void *self, struct operator_state *ret_state)
 	if (err != ERR_OK)
 		return store_edge(err);
 	db_result_free(result);
-	buf_literal(db_sql(store->db), "SELECT " STATE_COLUMNS STATE_TABLES);
+	buf_literal(db_sql(store->db), "SELECT ");
+	sql_state(store->db);
 	return store_edge(select_state(store->db, ret_state));
 }
 

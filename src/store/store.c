@@ -198,6 +198,12 @@ store_check(struct store *store, char *detail)
 	return err;
 }
 
+uint64_t
+store_schema(const struct store *store)
+{
+	return db_schema(store->db);
+}
+
 const char *
 store_error(const struct store *store)
 {

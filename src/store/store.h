@@ -24,6 +24,8 @@ const struct operators_port *store_operators(const struct store *store);
 
 /* Connects and checks the schema. ERR_STORE_UNAVAILABLE, ERR_STORE_SCHEMA; detail: what the server said (256 bytes). */
 enum err store_check(struct store *store, char *detail);
+/* The version of the schema that was found; 0: it never was. This build brings SCHEMA_VERSION (migrate.h). */
+uint64_t store_schema(const struct store *store);
 /* How the database is set up: for people (inspect.c). */
 struct store_facts {
 	char version[64];

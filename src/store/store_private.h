@@ -34,17 +34,9 @@ enum err distrust_forget(void *self, const struct distrust_row rows[], size_t co
 enum err distrust_others_reach(void *self, const struct uuid *id, const char *redis_id, bool *ret_reach);
 /* Inside a transaction: off for everybody, and not settled. */
 enum err control_turn_off(struct db *db);
-/*
- * Which server is this, and which of its lives? A write that finds another one than at the last change must not trust
- * what the cache holds. NULL: nobody has named this life yet.
- */
-#define DATABASE_ID   "CONCAT_WS(':', @@hostname, @@port, @@server_id)"
-#define DATABASE_LIFE "(SELECT l.life FROM database_life l WHERE l.id = 1)"
-#define GATE_COLUMNS                                                                                                   \
-	"c.epoch, c.change_number, c.enabled, c.settled, CONCAT(c.run_id, ':', c.replid), COALESCE("                    \
-	"c.database_id = " DATABASE_ID " AND c.database_life = " DATABASE_LIFE ", FALSE)"
+/* Columns of cache_control c, to be read with control_take_gate() where they stand first. */
+const char *control_gate_columns(const struct db *db);
 enum { GATE_COLUMN_COUNT = 6 };
-/* From GATE_COLUMNS, which stand first. */
 void control_take_gate(const struct db_result *result, struct write_gate *gate);
 /* operators.c */
 #define FLAG_COLUMNS "f.revision, f.cache_share, f.cache, f.warming, f.auditor_checks_per_s"

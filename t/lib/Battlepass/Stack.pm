@@ -45,7 +45,7 @@ sub shared {
 }
 
 # config: text of a configuration file that is read after the stack's own. build: folder of the programs. binary_log: whether
-# MariaDB keeps one.
+# MariaDB keeps one. sql: folder of the schema, where it is not this source's.
 sub new {
     my ($class, %options) = @_;
     my $scratch = tempdir('battlepass-test-XXXXXX', TMPDIR => 1);
@@ -56,7 +56,7 @@ sub new {
         _write("$scratch/extra.conf", $options{config});
         @extra = ('--config-extra', "$scratch/extra.conf");
     }
-    $self->{binary_log} = $options{binary_log};
+    $self->{start} = [ $options{binary_log} ? '--binary-log' : (), defined $options{sql} ? ('--sql', $options{sql}) : () ];
     $self->_stack('start', '--build', $options{build} // $build, @extra);
     return $self->_read_env;
 }
@@ -90,7 +90,7 @@ sub _read_env {
 
 sub _stack {
     my ($self, $command, @rest) = @_;
-    unshift @rest, '--binary-log' if $command eq 'start' && $self->{binary_log};
+    unshift @rest, @{ $self->{start} // [] } if $command eq 'start';
     system("$source/t/stack", $command, '--dir', $self->{dir}, @rest) == 0
         or croak "t/stack $command @rest failed";
     return;
