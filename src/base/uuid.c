@@ -2,16 +2,23 @@
 #include "base/uuid.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 static struct {
 	unsigned char bytes[1024];
 	size_t left;
-	pid_t owner; /* a child must not repeat its parent's bytes */
+	bool is_watched;
 } pool;
+
+/* A child must not repeat its parent's bytes. */
+static void
+forget_pool(void)
+{
+	pool.left = 0;
+}
 
 static void
 fill_pool(void)
@@ -26,7 +33,10 @@ fill_pool(void)
 		got += more > 0 ? (size_t)more : 0;
 	}
 	pool.left = sizeof(pool.bytes);
-	pool.owner = getpid();
+	if (!pool.is_watched)
+		pool.is_watched = pthread_atfork(NULL, NULL, forget_pool) == 0;
+	if (!pool.is_watched)
+		abort();
 }
 
 void
@@ -35,7 +45,7 @@ random_bytes(void *bytes, size_t size)
 	unsigned char *to = bytes;
 
 	while (size > 0) {
-		if (pool.left == 0 || pool.owner != getpid())
+		if (pool.left == 0)
 			fill_pool();
 		size_t part = size < pool.left ? size : pool.left;
 
