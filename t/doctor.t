@@ -64,6 +64,22 @@ subtest 'a healthy host' => sub {
     is([ sort keys %about ], [qw(Redis cache clocks configuration database keys limits seasons sockets)], 'all is looked at');
 };
 
+# Of the daemon, not of whoever asks.
+subtest 'how many files may be open' => sub {
+    my @ask = ('sh', '-c', 'ulimit -n 1024; exec "$@"', 'sh', $s->env->{BATTLEPASSCTL}, '-c', $s->env->{BATTLEPASS_CONF}, 'doctor');
+    my $said = sub { open my $out, '-|', @ask or die "sh: $!"; local $/ = undef; return scalar <$out> };
+    chomp(my $most = `sh -c 'ulimit -Hn'`);
+    my $enough = $most eq 'unlimited' || $most >= 65536 ? qr/^ok +limits: enough files/m : qr/^warn +limits: $most files may be open in the daemon/m;
+    like($said->(), $enough, 'in the daemon');
+    is(system('prlimit', '--pid', $s->master_pid, '--nofile=1024:4096'), 0, 'fewer');
+    like($said->(), qr/^warn +limits: 4096 files may be open in the daemon: 65536 are better\n +-> LimitNOFILE=65536/m, 'are seen');
+    $s->stop('battlepassd');
+    like($said->(), qr/^warn +limits: 1024 files may be open in a daemon that is started here/m, 'without a daemon those of the shell');
+    $s->start('battlepassd');
+    await_cache($s);
+    like($said->(), $enough, 'in the daemon again');
+};
+
 subtest 'configuration and keys' => sub {
     finds('no economy', [ '-o', 'economy.url=' ], [ 'warn', 'economy', match qr/nothing is sold/ ]);
     finds('crash points', [ '-o', "crash_points=$scratch" ], [ 'FAIL', 'configuration', match qr/on purpose/, match qr/^remove crash_points/ ]);
@@ -95,10 +111,11 @@ subtest 'database' => sub {
     $db->do('SET GLOBAL max_connections = 12');
     finds('few connections', [], [ 'FAIL', 'database', match qr/max_connections is 12/, match qr/^SET GLOBAL max_connections/ ]);
     $db->do("SET GLOBAL max_connections = $most");
-    my ($newest) = $db->selectrow_array('SELECT MAX(version) FROM schema_migration');
-    $db->do('UPDATE schema_migration SET version = 0 WHERE version = ?', undef, $newest);
+    $db->do('UPDATE schema_migration SET finished = FALSE WHERE version = (SELECT MAX(version) FROM schema_migration)');
+    finds('the schema of before', [], [ 'warn', 'database', match qr/is at version \d+, and this build has/, match qr/ migrate$/ ]);
+    $db->do('UPDATE schema_migration SET finished = FALSE');
     finds('an old schema', [], [ 'FAIL', 'database', match qr/older than this build/, match qr/ migrate$/ ]);
-    $db->do('UPDATE schema_migration SET version = ? WHERE version = 0', undef, $newest);
+    $db->do('UPDATE schema_migration SET finished = TRUE');
     finds('as before', []);
 };
 

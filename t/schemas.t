@@ -142,7 +142,7 @@ subtest 'on a schema of later' => sub {
     });
     is(version(), $has + 1, 'the schema is at ' . ($has + 1));
     everything_works('later');
-    $s->{start} = [ '--sql', $folder ];
+    $s->{sql} = $folder;
     $s->restart('battlepassd');
     ok(await_cache($s), 'a build that is started there takes it');
     everything_works('started');

@@ -413,19 +413,46 @@ number_in(struct doctor *doctor, const char *path)
 	return file_read(path, 64, &doctor->ctl->arena, &text) == ERR_OK ? strtoll(text.ptr, NULL, 10) : 0;
 }
 
-static void
-check_limits(struct doctor *doctor)
+/* 0: it does not run. */
+static pid_t
+daemon_pid(struct doctor *doctor)
 {
-	struct rlimit files;
-	int64_t backlog = number_in(doctor, "/proc/sys/net/core/somaxconn");
+	struct arena *arena = &doctor->ctl->arena;
+	pid_t pid = (pid_t)number_in(doctor, arena_format(arena, "%s/battlepassd.pid", doctor->ctl->conf->run_dir).ptr);
+	struct str name;
 
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_max < FILES_WANTED) {
-		say(doctor, WARN, "limits", "%llu files may be open here: %d are better",
-		    (unsigned long long)files.rlim_max, FILES_WANTED);
+	/* What a daemon that was killed has left there may be the number of anybody by now. */
+	if (pid <= 0 || file_read(arena_format(arena, "/proc/%d/comm", (int)pid).ptr, 64, arena, &name) != ERR_OK)
+		return 0;
+	return str_starts_with(name, STR("battlepassd")) ? pid : 0;
+}
+
+/* Those of the daemon, or ours, which are what it would get if it were started from here. */
+static void
+check_files(struct doctor *doctor)
+{
+	pid_t pid = daemon_pid(doctor);
+	struct rlimit files;
+
+	if (prlimit(pid, RLIMIT_NOFILE, NULL, &files) != 0) {
+		say(doctor, WARN, "limits", "those of process %d cannot be seen: %s", (int)pid, strerror(errno));
+		type("sudo battlepassctl doctor");
+	} else if (files.rlim_max < FILES_WANTED) {
+		say(doctor, WARN, "limits", "%llu files may be open %s: %d are better",
+		    (unsigned long long)files.rlim_max, pid ? "in the daemon" : "in a daemon that is started here",
+		    FILES_WANTED);
 		type("LimitNOFILE=%d in the unit of the daemon", FILES_WANTED);
 	} else {
 		say(doctor, OK, "limits", "enough files may be open");
 	}
+}
+
+static void
+check_limits(struct doctor *doctor)
+{
+	int64_t backlog = number_in(doctor, "/proc/sys/net/core/somaxconn");
+
+	check_files(doctor);
 	if (backlog && backlog < BACKLOG_WANTED) {
 		say(doctor, WARN, "limits", "net.core.somaxconn is %lld: a burst of connections is refused",
 		    (long long)backlog);

@@ -56,7 +56,7 @@ sub new {
         _write("$scratch/extra.conf", $options{config});
         @extra = ('--config-extra', "$scratch/extra.conf");
     }
-    $self->{start} = [ $options{binary_log} ? '--binary-log' : (), defined $options{sql} ? ('--sql', $options{sql}) : () ];
+    @$self{qw(binary_log sql)} = @options{qw(binary_log sql)};
     $self->_stack('start', '--build', $options{build} // $build, @extra);
     return $self->_read_env;
 }
@@ -90,7 +90,10 @@ sub _read_env {
 
 sub _stack {
     my ($self, $command, @rest) = @_;
-    unshift @rest, @{ $self->{start} // [] } if $command eq 'start';
+    if ($command eq 'start') {
+        unshift @rest, '--binary-log' if $self->{binary_log};
+        unshift @rest, '--sql', $self->{sql} if defined $self->{sql};
+    }
     system("$source/t/stack", $command, '--dir', $self->{dir}, @rest) == 0
         or croak "t/stack $command @rest failed";
     return;
