@@ -8,7 +8,7 @@ use Exporter qw(import);
 use List::Util qw(sum0);
 use POSIX ();
 
-our @EXPORT_OK = qw(children lane_seconds machine private_memory processor_seconds);
+our @EXPORT_OK = qw(children lane_seconds machine private_memory processor_seconds stolen_share);
 
 # Processes that this one has started.
 sub children {
@@ -67,6 +67,24 @@ sub lane_seconds {
         $seconds{$1} += seconds_of($pid) if <$in> =~ /^bp-(\w+)$/;
     }
     return \%seconds;
+}
+
+# Runs the code; what share of the processor time that the machine wanted meanwhile its host has kept (0 without a host).
+sub stolen_share {
+    my ($code) = @_;
+    my @before = _processor_ticks();
+    $code->();
+    my @after = _processor_ticks();
+    my ($user, $nice, $system, undef, undef, $irq, $softirq, $stolen) = map { $after[$_] - $before[$_] } 0 .. 7;
+    my $wanted = $user + $nice + $system + $irq + $softirq + $stolen;
+    return $wanted ? $stolen / $wanted : 0;
+}
+
+# Of all processors: user, nice, system, idle, iowait, irq, softirq, steal (proc(5)).
+sub _processor_ticks {
+    open my $in, '<', '/proc/stat' or die "/proc/stat: $!\n";
+    my (undef, @ticks) = split ' ', scalar <$in>;
+    return @ticks[0 .. 7];
 }
 
 sub first_line {
