@@ -105,6 +105,18 @@ subtest 'reads, by route, status and source' => sub {
     is(counted(route => 'none', status => 404) - $none, 3, 'what is no route shares one');
 };
 
+# Two lanes see it, in as many processes, and it is verified once.
+subtest 'tokens' => sub {
+    my $before = $s->metric_sum('battlepass_token_signatures_checked_total');
+    my $reader = $s->fresh_player;
+    is(progress($s, $reader, as => [ player => $reader ])->{status}, 200, 'a new token') for 1 .. 5;
+    $s->redis('DEL', cache_key($s, $reader));
+    is(progress($s, $reader, as => [ player => $reader ])->{status}, 200, 'the same') for 1 .. 5;
+    is($s->metric_sum('battlepass_token_signatures_checked_total') - $before, 1, 'one signature was checked');
+    is(api($s, 'GET', "/v1/seasons/$season/players/me/progress", { Authorization => 'Bearer a.b.c' })->{status}, 401, 'rubbish');
+    is($s->metric_sum('battlepass_token_signatures_checked_total') - $before, 2, 'is looked at each time');
+};
+
 subtest 'durations' => sub {
     my $metrics = $s->metrics;
     my @sums = grep { /^battlepass_request_duration_seconds_sum/ } keys %$metrics;

@@ -18,6 +18,7 @@ struct content {
 
 struct entry {
 	struct seqlock lock;
+	uint32_t asked_for; /* since all of its set were; outside the lock, for it may be lost */
 	struct content content;
 };
 
@@ -138,46 +139,61 @@ look_up(const struct remembered *table, const unsigned char *digest, struct cont
 }
 
 enum err
-remembered_find(const struct remembered *table, const unsigned char digest[DIGEST_SIZE], int64_t now_ms,
+remembered_find(struct remembered *table, const unsigned char digest[DIGEST_SIZE], int64_t now_ms,
 		struct identity *ret_identity)
 {
 	struct content content;
+	struct entry *entry = look_up(table, digest, &content);
 
-	if (!look_up(table, digest, &content))
+	if (!entry)
 		return ERR_NOT_FOUND;
+	if (!__atomic_load_n(&entry->asked_for, __ATOMIC_RELAXED))
+		__atomic_store_n(&entry->asked_for, 1, __ATOMIC_RELAXED);
 	if (now_ms >= content.until_ms)
 		return ERR_TOKEN_EXPIRED;
 	*ret_identity = content.identity;
 	return ERR_OK;
 }
 
-/* The place to give up: one never used, else the one that expires first. */
+/*
+ * The place to give up: one that is free or has expired, else one that was not asked for. When all were, all of them
+ * have to prove it again. Where it begins differs from token to token.
+ */
 static struct entry *
-entry_to_replace(const struct remembered *table, const unsigned char *digest)
+entry_to_replace(const struct remembered *table, const unsigned char *digest, int64_t now_ms)
 {
 	struct entry *set = table->entries + set_of(table, digest);
-	struct entry *first = set;
+	size_t start = tag_of(digest) % REMEMBERED_WAYS;
 
-	for (struct entry *entry = set; entry < set + REMEMBERED_WAYS; entry++)
-		if (good_until(entry) < good_until(first))
-			first = entry;
-	return first;
+	for (size_t i = 0; i < REMEMBERED_WAYS; i++)
+		if (now_ms >= good_until(&set[i]))
+			return &set[i];
+	for (size_t i = 0; i < REMEMBERED_WAYS; i++) {
+		struct entry *entry = &set[(start + i) % REMEMBERED_WAYS];
+
+		if (!__atomic_load_n(&entry->asked_for, __ATOMIC_RELAXED))
+			return entry;
+	}
+	for (size_t i = 0; i < REMEMBERED_WAYS; i++)
+		__atomic_store_n(&set[i].asked_for, 0, __ATOMIC_RELAXED);
+	return &set[start];
 }
 
 void
 remembered_put(struct remembered *table, const unsigned char digest[DIGEST_SIZE], const struct identity *identity,
-	       int64_t until_ms)
+	       int64_t until_ms, int64_t now_ms)
 {
 	struct content content;
 	struct entry *entry = look_up(table, digest, &content);
 
 	if (!entry)
-		entry = entry_to_replace(table, digest);
+		entry = entry_to_replace(table, digest, now_ms);
 	content = (struct content){.until_ms = until_ms, .identity = *identity};
 	memcpy(content.digest, digest, DIGEST_SIZE);
 	if (!seqlock_try_write_begin(&entry->lock))
 		return;
 	__atomic_store_n(&table->tags[entry - table->entries], tag_of(digest), __ATOMIC_RELAXED);
 	entry->content = content;
+	__atomic_store_n(&entry->asked_for, 0, __ATOMIC_RELAXED);
 	seqlock_write_end(&entry->lock);
 }

@@ -2,8 +2,9 @@
  * The verified tokens that a host remembers: SHA-256 of the token -> identity, in memory that the processes forked
  * after remembered_new() share, so that a token is verified once a host. Bounded, set-associative (16 ways): a token
  * may lie in one of 16 places only, so that a look-up costs the same however full the table is. A new token takes the
- * place of the one that expires first. 128 bytes a token; pages that are not used yet cost nothing. With 16 ways a
- * table that is filled by two thirds has forgotten about one token in 500.
+ * place of one that has expired, else of one that was not asked for lately (NRU): tokens that come once and
+ * never again do not drive out those in use. 128 bytes a token; pages that are not used yet cost nothing. With 16 ways
+ * a table that is filled by two thirds has forgotten about one token in 500.
  *
  * Nobody waits for anybody. A reader copies a place out under its sequence (base/seqlock.h) and looks at the copy; a
  * writer that finds another at its place remembers nothing, which costs a verification later. One that is killed
@@ -32,10 +33,10 @@ size_t remembered_count(const struct remembered *table, int64_t now_ms);
  * ERR_NOT_FOUND: never seen, or already replaced. ERR_TOKEN_EXPIRED: seen, and its time is over. *ret_identity is
  * untouched on both.
  */
-enum err remembered_find(const struct remembered *table, const unsigned char digest[DIGEST_SIZE], int64_t now_ms,
+enum err remembered_find(struct remembered *table, const unsigned char digest[DIGEST_SIZE], int64_t now_ms,
 			 struct identity *ret_identity);
 /* Remembers the identity (copied) while now_ms < until_ms (after 0); what the digest meant before is forgotten. */
 void remembered_put(struct remembered *table, const unsigned char digest[DIGEST_SIZE], const struct identity *identity,
-		    int64_t until_ms);
+		    int64_t until_ms, int64_t now_ms);
 
 #endif

@@ -20,6 +20,7 @@
 #include "auth/remembered.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/metrics.h"
 
 enum { TOKEN_SIZE_MAX = 4096, KEYS_FILE_MAX = 256 * 1024 };
 
@@ -319,12 +320,13 @@ token_verify(struct token_verifier *verifier, struct str token, int64_t now_ms, 
 				   : ERR_NOT_FOUND;
 	if (err != ERR_NOT_FOUND)
 		return err;
+	metrics_add(METRIC_SIGNATURES_CHECKED, 1);
 	err = verify_first_time(verifier, token, now_ms, &identity);
 	if (err)
 		return err;
 	if (verifier->remembered)
 		remembered_put(verifier->remembered, digest, &identity,
-			       identity.expires_at_ms + verifier->claims.leeway_ms);
+			       identity.expires_at_ms + verifier->claims.leeway_ms, now_ms);
 	*ret_identity = identity;
 	return ERR_OK;
 }

@@ -128,7 +128,7 @@ static const struct key keys[] = {
 	{"auth", "leeway_s", FIELD(auth.leeway_s), INTEGER_OF(0, 300), .preset = "5",
 	 .help = "Seconds that the clocks of token issuers may differ from ours."},
 	{"auth", "remembered_tokens", FIELD(auth.remembered_tokens), INTEGER_OF(0, 1048576), .restart = true,
-	 .preset = "16384", .help = "Verified tokens that this host remembers until they expire, 128 bytes each; 0: none."},
+	 .preset = "65536", .help = "Verified tokens that this host remembers until they expire, 128 bytes each; 0: none."},
 
 	LANE(read_lane, "0", "64", "1000", "answer cached reads", "one for two cores"),
 	LANE(store_lane, "0", "32", "2000", "answer what needs the database", "two a core"),

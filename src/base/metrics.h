@@ -74,6 +74,8 @@ enum { METRIC_DURATION_BUCKETS = 14, METRIC_SIZE_BUCKETS = 9 };
 	X(TURN_REQUESTS, SIZE, NONE, LANE, NONE, "battlepass_turn_requests", "Requests a turn.")                       \
 	X(STORE_LANE_BUSY, TIME, SECONDS, NONE, NONE, "battlepass_store_lane_busy_seconds_total",                      \
 	  "Time that processes of the store lane have spent in turns.")                                                \
+	X(SIGNATURES_CHECKED, COUNTER, NONE, NONE, NONE, "battlepass_token_signatures_checked_total",                   \
+	  "Tokens that were not remembered.")                                                                          \
 	X(TOKENS_VERIFIED, COUNTER, NONE, NONE, NONE, "battlepass_tokens_verified_total",                              \
 	  "Token checks that succeeded.")                                                                              \
 	X(TOKENS_REFUSED, COUNTER, NONE, NONE, NONE, "battlepass_tokens_refused_total", "Token checks that failed.")   \

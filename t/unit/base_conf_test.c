@@ -93,7 +93,7 @@ check_defaults(const struct conf *conf)
 	CU_ASSERT_STRING_EQUAL(conf->auth.audience, "battlepass");
 	CU_ASSERT(conf->auth.allow_hs256 == false);
 	CU_ASSERT(conf->auth.leeway_s == 5);
-	CU_ASSERT(conf->auth.remembered_tokens == 16384);
+	CU_ASSERT(conf->auth.remembered_tokens == 65536);
 	CU_ASSERT(conf->read_lane.processes == 0 && conf->read_lane.turn == 64);
 	CU_ASSERT(conf->read_lane.answer_within_ms == 1000 && conf->store_lane.answer_within_ms == 2000);
 	CU_ASSERT(conf->store_lane.processes == 0 && conf->store_lane.turn == 32);
