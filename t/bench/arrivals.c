@@ -8,10 +8,11 @@
  * FILE: requests as they are sent, each behind a line that says its length, and with a line end behind it. What is sent
  * is drawn at random; with -o each is sent once, in their order. Sixteen @ in one are replaced by KEYS (six characters)
  * and a number. Connections take turns. Arrivals that are closer together than TICK_US go out in one go. Those of the
- * first SETTLE_MS are not measured; they come so fast that each connection has its turn. One line of JSON comes out:
- * answered (all answers, of what is not measured too), arrivals, good (2xx within WITHIN_MS), late (2xx after
- * that), shed (503 overloaded), other (any other answer), failed (the connection broke), lost (no free connection),
- * unanswered; p50_us, p99_us and max_us of the good ones; cpu_us that this program used in all.
+ * first SETTLE_MS are not measured; they come so fast that each connection has its turn. "measuring" and "measured" are
+ * said when that is so, then comes one line of JSON: answered (all answers, of what is not measured too), arrivals,
+ * good (2xx within WITHIN_MS), late (2xx after that), shed (503 overloaded), other (any other answer), failed (the
+ * connection broke), lost (no free connection), unanswered; p50_us, p99_us and max_us of the good ones; cpu_us that
+ * this program used in all.
  *
  * One thread, and next to no work for a request: the machine is left to what is measured.
  */
@@ -371,16 +372,24 @@ run(void)
 	int64_t measured_ns = start_ns + options.settle_ms * 1000000;
 	int64_t end_ns = measured_ns + options.measure_ms * 1000000;
 	double due_ns = (double)start_ns;
+	bool told = false;
 
 	while (due_ns < (double)end_ns) {
 		int64_t time_ns = now_ns();
 
+		if (!told && time_ns >= measured_ns) {
+			puts("measuring");
+			fflush(stdout);
+			told = true;
+		}
 		while (due_ns <= (double)time_ns && due_ns < (double)end_ns) {
 			arrive((int64_t)due_ns, due_ns >= (double)measured_ns);
 			due_ns += gap_ns(due_ns < (double)measured_ns ? settling_rate() : options.rate);
 		}
 		take_answers((int64_t)due_ns);
 	}
+	puts("measured");
+	fflush(stdout);
 	for (size_t i = 0; i < options.connections; i++)
 		while (connections[i].waits && now_ns() < end_ns + (int64_t)LINGER_MS * 1000000)
 			take_answers(0);

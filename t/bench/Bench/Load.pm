@@ -43,7 +43,7 @@ sub finish {
         for my $out ($select->can_read(1)) {
             $select->remove($out) unless sysread $out, $text{$out}, 65536, length $text{$out};
         }
-        $meanwhile->();
+        $meanwhile->(@text{@outputs});
     }
     my @texts;
     for my $out (@outputs) {
@@ -93,7 +93,7 @@ sub arrivals_command {
 
 sub arrivals_told {
     my ($text) = @_;
-    return $text =~ /^\{/ ? decode_json($text) : die "arrivals: $text\n";
+    return $text =~ /^(\{.*\})$/m ? decode_json($1) : die "arrivals: $text\n";
 }
 
 # Of a load that has to be answered as a whole.
@@ -103,7 +103,7 @@ sub arrivals_result {
     my $seconds = $load->{measure_ms} / 1000;
     my @faults = map { "$told->{$_} $_" } grep { $told->{$_} } qw(late shed other failed lost unanswered);
     return {
-        requests => $told->{good}, answered => $told->{answered}, seconds => $seconds, rate => $told->{good} / $seconds, p50_ms => $told->{p50_us} / 1000,
+        requests => $told->{good}, arrivals => $told->{arrivals}, answered => $told->{answered}, seconds => $seconds, rate => $told->{good} / $seconds, p50_ms => $told->{p50_us} / 1000,
         p99_ms => $told->{p99_us} / 1000, max_ms => $told->{max_us} / 1000, faults => \@faults,
     };
 }
