@@ -11,6 +11,7 @@ use Battlepass::Client;
 use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use File::Temp qw(tempdir);
+use List::Util qw(sum0);
 
 use constant {
     WITHIN => 0.05,
@@ -134,7 +135,8 @@ sub grants {
 }
 
 is_ready();
-my $read = $callgrind->cost(read => \&reads)->{total};
+my $cost = $callgrind->cost(read => \&reads);
+my $read = $cost->{total};
 my $toolchain = toolchain();
 write_record($read, $toolchain) if $ENV{TEST_RECORD};
 my $recorded = read_record();
@@ -142,6 +144,12 @@ my $ratio = $read / $recorded->{read};
 ok(abs($ratio - 1) <= WITHIN, sprintf 'a cached read takes %.0f instructions, %+.1f %% of what is recorded', $read, 100 * ($ratio - 1))
     or diag(join "\n", 'If that is as it should be: TEST_RECORD=1 t/run instructions.t', changes($recorded, $toolchain));
 note("since the record: $_") for changes($recorded, $toolchain);
+# What counting costs: of the instructions in user space, which are a part of what a hit costs nginx, lane, Redis and the kernel.
+my @counting = grep { /^metrics?_/ } keys %{ $cost->{functions} };
+my $counted = sum0(map { $cost->{functions}{$_} } @counting);
+cmp_ok(scalar @counting, '>=', 3, 'functions that count were seen');
+cmp_ok($counted, '>', 20, 'at work');
+cmp_ok($counted / $read, '<', 0.02, sprintf 'all metrics of a read take %.0f instructions, %.2f %%', $counted, 100 * $counted / $read);
 note(sprintf 'a grant takes %.0f instructions of its lane', $callgrind->cost(store => \&grants)->{total});
 
 $callgrind->preload(dearer(0.08 * $read));
