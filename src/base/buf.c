@@ -96,14 +96,19 @@ buf_format(struct buf *buf, const char *format, ...)
 	va_list args;
 	va_list again;
 
+	/* Into the room there is, which nearly always does. */
+	char *room = buf_reserve(buf, 1);
+	size_t size = buf->cap - buf->len;
+
 	va_start(args, format);
 	va_copy(again, args);
-	int length = vsnprintf(NULL, 0, format, args);
+	int length = vsnprintf(room, size, format, args);
 
 	va_end(args);
 	if (length < 0)
 		abort();
-	vsnprintf(buf_reserve(buf, (size_t)length + 1), (size_t)length + 1, format, again);
+	if ((size_t)length >= size)
+		vsnprintf(buf_reserve(buf, (size_t)length + 1), (size_t)length + 1, format, again);
 	va_end(again);
 	buf->len += (size_t)length;
 }

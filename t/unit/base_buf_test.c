@@ -101,6 +101,23 @@ test_format_grows(void)
 	buf_release(&buf);
 }
 
+/* Behind so many bytes that it just fits, or just does not. */
+static void
+test_format_at_the_edge(void)
+{
+	for (size_t before = 0; before < 600; before++) {
+		struct buf buf;
+
+		buf_init(&buf);
+		for (size_t i = 0; i < before; i++)
+			buf_char(&buf, 'x');
+		buf_format(&buf, "%d.%s", 1234567, "end");
+		CU_ASSERT(buf.len == before + 11 && memcmp(buf.data + before, "1234567.end", 11) == 0);
+		CU_ASSERT(before == 0 || (buf.data[0] == 'x' && buf.data[before - 1] == 'x'));
+		buf_release(&buf);
+	}
+}
+
 static void
 check_number(struct buf *buf, uint64_t bits)
 {
@@ -215,6 +232,7 @@ main(void)
 		{"appends", test_appends},
 		{"grows", test_grows},
 		{"format grows", test_format_grows},
+		{"format at the edge", test_format_at_the_edge},
 		{"numbers are what printf prints", test_numbers},
 		{"JSON strings", test_json_strings},
 		{"JSON strings come back from the reader", test_json_strings_come_back},
