@@ -597,6 +597,43 @@ subtest 'what was planted in Redis is not shown' => sub {
     ok(await_cache($s), 'and the cache is in use');
 };
 
+# What is remembered of a token ends with the key that signed it, for all processes at once.
+subtest 'a key that is taken back' => sub {
+    my ($file, $private) = ($s->dir . '/keys/set.json', "$s->{scratch}/other.json");
+    my $slurp = sub { open my $in, '<', $_[0] or die "$_[0]: $!"; local $/ = undef; return $json->decode(scalar <$in>) };
+    my $spew = sub { my ($set) = @_; open my $out, '>', $file or die "$file: $!"; print {$out} $json->encode($set); close $out or die "$file: $!" };
+    my $with_keys = sub {
+        my (@keys) = @_;
+        $spew->({ keys => \@keys });
+        my $before = $s->workers;
+        $s->reload;
+        return $s->wait_until(10, sub { !grep { $before->{$_} } keys %{ $s->workers } });
+    };
+    is(($s->ctl('key', 'generate', '--algorithm', 'ES256', '--private', $private, '--set', "$s->{scratch}/other-set.json"))[0], 0, 'another key');
+    my ($first) = @{ $slurp->($file)->{keys} };
+    my ($second) = @{ $slurp->("$s->{scratch}/other-set.json")->{keys} };
+    my $now = int time;
+    my $player = $s->fresh_player;
+    my %claims = (iss => 'battlepass', aud => 'battlepass', role => 'player', sub => $player, iat => $now, exp => $now + 3600);
+    my %by_first = $s->as(player => $player);
+    my %by_second = (Authorization => 'Bearer ' . $s->sign(\%claims, key => $slurp->($private)));
+    # Both lanes: what is cached, and what is not.
+    my $statuses = sub {
+        my ($headers) = @_;
+        return [ map { $s->redis('DEL', cache_key($s, $player)) if $_ % 2; api($s, 'GET', "$base/players/me/progress", $headers)->{status} } 1 .. 6 ];
+    };
+    my ($good, $bad) = ([ (200) x 6 ], [ (401) x 6 ]);
+    is($statuses->(\%by_second), $bad, 'no key, no token');
+    ok($with_keys->($first, $second), 'both keys');
+    is($statuses->($_), $good, 'each is good for a token') for \%by_first, \%by_second;
+    ok($with_keys->($first), 'the second is taken back');
+    is($statuses->(\%by_second), $bad, 'its tokens with it');
+    is($statuses->(\%by_first), $good, 'and no others');
+    ok($with_keys->($first, $second), 'both again');
+    is($statuses->($_), $good, 'as before') for \%by_first, \%by_second;
+    ok($with_keys->($first), 'as it began');
+};
+
 subtest 'nobody died, nothing was lost' => sub {
     is($s->metrics->{battlepass_process_deaths_total}, $deaths, 'no process died');
     is($s->redis(GET => 'sentinel'), 'still here', 'Redis was not flushed');
