@@ -5,7 +5,6 @@
  */
 #include "auth/remembered.h"
 
-#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "base/seqlock.h"
@@ -53,7 +52,7 @@ map_zeroed(size_t size)
 struct remembered *
 remembered_new(uint32_t capacity)
 {
-	struct remembered *table = calloc(1, sizeof(*table));
+	struct remembered *table = map_zeroed(sizeof(*table));
 
 	if (!table)
 		return NULL;
@@ -75,7 +74,7 @@ remembered_free(struct remembered *table)
 		munmap(table->entries, table->count * sizeof(*table->entries));
 	if (table->tags)
 		munmap(table->tags, table->count * sizeof(*table->tags));
-	free(table);
+	munmap(table, sizeof(*table));
 }
 
 size_t
