@@ -23,10 +23,18 @@ use constant {
 # --- commands ---
 
 # Starts a command with that environment; reading its output waits for it.
+# Loads that run. Whoever ends this program ends them, too, and what other modules end with it (Battlepass::Stack).
+my %running; # output => process
+my $main_pid = $$;
+$SIG{TERM} //= sub { exit 143 };
+END { my $status = $?; kill TERM => values %running if $$ == $main_pid; $? = $status }
+
 sub start {
     my ($environment, @command) = @_;
     my $pid = open(my $out, '-|') // die "fork: $!";
+    $running{$out} = $pid if $pid;
     if ($pid == 0) {
+        $SIG{TERM} = 'DEFAULT';
         local %ENV = (%ENV, %$environment);
         open STDERR, '>&', \*STDOUT;
         exec @command or POSIX::_exit(127);
@@ -47,6 +55,7 @@ sub finish {
     }
     my @texts;
     for my $out (@outputs) {
+        delete $running{$out};
         close $out or $text{$out} .= "\nended with status $?";
         push @texts, $text{$out};
     }
