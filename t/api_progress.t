@@ -270,14 +270,25 @@ subtest 'a read writes nothing into the database' => sub {
         return { map { @$_ } @{ $db->selectall_arrayref(
             "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_insert', 'Com_update', 'Com_delete', 'Com_replace', 'Com_insert_select')") } };
     };
-    my @players = map { $s->fresh_player } 1 .. 20;
-    my ($before, $rows) = ($writes->(), fingerprint($s));
-    progress($s, $_) for @players, @players;
-    progress($s, $players[0], headers => { 'If-None-Match' => '"x"' });
-    lookup([ @players, map { $s->fresh_player } 1 .. 20 ]);
-    api($s, 'GET', "/v1/seasons/$season/players/$players[0]/xp-grants", { $s->as('server') });
-    api($s, 'GET', $_, { $s->as('server') }) for '/v1/seasons', "/v1/seasons/$season";
-    is($writes->(), $before, 'no statement that writes');
+    my @players;
+    my $reads = sub {
+        @players = map { $s->fresh_player } 1 .. 20;
+        progress($s, $_) for @players, @players;
+        progress($s, $players[0], headers => { 'If-None-Match' => '"x"' });
+        lookup([ @players, map { $s->fresh_player } 1 .. 20 ]);
+        api($s, 'GET', "/v1/seasons/$season/players/$players[0]/xp-grants", { $s->as('server') });
+        api($s, 'GET', $_, { $s->as('server') }) for '/v1/seasons', "/v1/seasons/$season";
+        return;
+    };
+    my ($before, $after, $rows);
+    # Chores write a row now and then: of several tries one falls between two of them.
+    for (1 .. 5) {
+        ($before, $rows) = ($writes->(), fingerprint($s));
+        $reads->();
+        $after = $writes->();
+        last unless grep { $after->{$_} != $before->{$_} } keys %$before;
+    }
+    is($after, $before, 'no statement that writes');
     is(fingerprint($s), $rows, 'no row changed');
     my ($count) = $db->selectrow_array('SELECT COUNT(*) FROM progress WHERE player_id IN (' . join(',', ('?') x @players) . ')', undef, @players);
     is($count, 0, 'and the players have no row');
