@@ -45,6 +45,7 @@ struct attempt {
 	struct changes changes;
 	struct cache_write **writes; /* one a target */
 	bool unfenced;               /* committed without a fence: everybody distrusts these players */
+	bool committed;
 };
 
 /* The row or entry that a write will leave, as far as it is known before the rules. */
