@@ -203,6 +203,7 @@ subtest 'battlepassctl top' => sub {
     cmp_ok($rate // 0, '>', 10, 'cached reads') or diag($text);
     ok(@quantiles == 3 && $quantiles[0] <= $quantiles[1] && $quantiles[1] <= $quantiles[2] && $quantiles[2] > 0, 'their p50, p95 and p99') or diag($text);
     like($text, qr{^hits +100\.0 %   breaker closed   distrusted 0$}m, 'hit ratio and breaker');
+    like($text, qr{^store lane +[\d.]+ processes busy   database up$}m, 'the database');
     like($text, qr{^progress, store +0\.0/s +- +- +-$}m, 'nothing from the store');
     like($text, qr{^memory +[\d.]+ MiB private   Redis [\d.]+ of \d+ MiB, \d+ keys$}m, 'memory');
     is([ $s->ctl('top', '--url', $url =~ s/metrics$/livez/r, '--once') ], [ 1, match qr/not battlepassd's/ ], 'another page');

@@ -296,6 +296,9 @@ subtest 'the database is killed' => sub {
     is($lookup->{headers}{'cache-status'}, 'battlepass; hit; detail=unconfirmed', 'and so is a lookup with a hit in it') or diag($lookup->{body});
     is($s->get_internal('/readyz')->{status}, 503, 'not ready');
     is($s->get('/livez')->{status}, 200, 'alive');
+    my $told = $s->metrics;
+    is($told->{battlepass_store_up}, 0, 'metrics say that the database is away');
+    cmp_ok($told->{battlepass_cache_hits_unconfirmed_total}, '>=', 2, 'and count what is not confirmed');
     $s->start('mariadb');
     delete $s->{fingerprint_db};
     my $back;
@@ -308,6 +311,7 @@ subtest 'the database is killed' => sub {
     is(grant($s, $names[0], 50, key => $known)->{body}, $first->{body}, 'a replay is what it was');
     is($s->wait_until(5, sub { $s->get_internal('/readyz')->{status} == 200 }), T, 'ready again');
     ok($s->wait_until(2, sub { !defined progress($s, $names[3])->{headers}{'cache-status'} }), 'hits are no more marked');
+    is($s->metrics->{battlepass_store_up}, 1, 'the database is there');
     all_true($players, 'after it');
     is(scalar @{ ledger($s, $names[1]) }, 2, 'the grant that was tried so often is there once');
     ok(await_cache($s, 10), 'the cache is in use again');

@@ -33,8 +33,9 @@
 /* In the order of enum purchase_state. */
 #define METRIC_PURCHASE_VALUES(X)                                                                                      \
 	X(DEBITING, "debiting")                                                                                        \
-	X(GRANTED, "granted") X(DECLINED, "declined") X(CANCELLING, "cancelling") X(CANCELLED, "cancelled")            \
-		X(REFUNDING, "refunding") X(REFUNDED, "refunded") X(STUCK, "stuck") X(CLOSED, "closed")
+	X(GRANTED, "granted")                                                                                          \
+	X(DECLINED, "declined") X(CANCELLING, "cancelling") X(CANCELLED, "cancelled") X(REFUNDING, "refunding")        \
+		X(REFUNDED, "refunded") X(STUCK, "stuck") X(CLOSED, "closed")
 #define METRIC_DELIVERY_VALUES(X) X(DELIVERED, "delivered") X(RETRIED, "retried") X(FAILED, "failed")
 
 #define X(name, text) METRIC_SOURCE_##name,
@@ -74,12 +75,14 @@ enum { METRIC_DURATION_BUCKETS = 14, METRIC_SIZE_BUCKETS = 9 };
 	X(TURN_REQUESTS, SIZE, NONE, LANE, NONE, "battlepass_turn_requests", "Requests a turn.")                       \
 	X(STORE_LANE_BUSY, TIME, SECONDS, NONE, NONE, "battlepass_store_lane_busy_seconds_total",                      \
 	  "Time that processes of the store lane have spent in turns.")                                                \
-	X(SIGNATURES_CHECKED, COUNTER, NONE, NONE, NONE, "battlepass_token_signatures_checked_total",                   \
+	X(SIGNATURES_CHECKED, COUNTER, NONE, NONE, NONE, "battlepass_token_signatures_checked_total",                  \
 	  "Tokens that were not remembered.")                                                                          \
 	X(TOKENS_VERIFIED, COUNTER, NONE, NONE, NONE, "battlepass_tokens_verified_total",                              \
 	  "Token checks that succeeded.")                                                                              \
 	X(TOKENS_REFUSED, COUNTER, NONE, NONE, NONE, "battlepass_tokens_refused_total", "Token checks that failed.")   \
 	X(CACHE_HITS, COUNTER, NONE, NONE, NONE, "battlepass_cache_hits_total", "Progress reads answered from Redis.") \
+	X(CACHE_UNCONFIRMED, COUNTER, NONE, NONE, NONE, "battlepass_cache_hits_unconfirmed_total",                     \
+	  "Of the hits, those served and marked while the database could not be asked.")                               \
 	X(CACHE_MISSES, COUNTER, NONE, NONE, NONE, "battlepass_cache_misses_total",                                    \
 	  "Progress reads that needed the database.")                                                                  \
 	X(CACHE_BYPASSED, COUNTER, NONE, NONE, NONE, "battlepass_cache_bypassed_total",                                \
@@ -123,6 +126,8 @@ enum { METRIC_DURATION_BUCKETS = 14, METRIC_SIZE_BUCKETS = 9 };
 	  "Keys in Redis, of all epochs and others' too.")                                                             \
 	X(REDIS_EVICTED, GAUGE, NONE, NONE, NONE, "battlepass_redis_evicted_keys",                                     \
 	  "Keys that Redis has evicted since it was started.")                                                         \
+	X(STORE_UP, GAUGE, NONE, NONE, NONE, "battlepass_store_up",                                                    \
+	  "Does the database answer this host's steward? 1: yes; 0: no.")                                              \
 	X(STORE_DURATION, DURATION, SECONDS, STATEMENT, NONE, "battlepass_store_duration_seconds",                     \
 	  "What the database takes for a statement.")                                                                  \
 	X(STORE_TRANSACTIONS, COUNTER, NONE, NONE, NONE, "battlepass_store_transactions_total",                        \
@@ -144,7 +149,8 @@ enum { METRIC_DURATION_BUCKETS = 14, METRIC_SIZE_BUCKETS = 9 };
 	  "XP grants answered from the ledger.")                                                                       \
 	X(XP_GRANTS_REJECTED, COUNTER, NONE, NONE, NONE, "battlepass_xp_grants_rejected_total", "XP grants refused.")  \
 	X(XP_GRANT_BATCH, SIZE, NONE, NONE, NONE, "battlepass_xp_grant_batch_grants", "Grants a batch.")               \
-	X(CLAIMS, COUNTER, NONE, NONE, NONE, "battlepass_claims_total", "Claims made, also those that found nothing left.")    \
+	X(CLAIMS, COUNTER, NONE, NONE, NONE, "battlepass_claims_total",                                                \
+	  "Claims made, also those that found nothing left.")                                                          \
 	X(CLAIMED_REWARDS, COUNTER, NONE, NONE, NONE, "battlepass_claimed_rewards_total",                              \
 	  "Rewards claimed, by players, support and when claims had closed.")                                          \
 	X(AUTO_CLAIMS, COUNTER, NONE, NONE, NONE, "battlepass_auto_claims_total",                                      \

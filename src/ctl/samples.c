@@ -25,6 +25,7 @@ static const struct {
 	{"battlepass_requests_shed_total", NULL, AT(shed)},
 	{"battlepass_cache_hits_total", NULL, AT(hits)},
 	{"battlepass_cache_misses_total", NULL, AT(misses)},
+	{"battlepass_store_up", NULL, AT(store_up)},
 	{"battlepass_store_lane_busy_seconds_total", NULL, AT(store_busy_s)},
 	{"battlepass_store_transactions_total", NULL, AT(transactions)},
 	{"battlepass_store_retries_total", NULL, AT(retries)},

@@ -26,7 +26,7 @@ struct samples {
 	double requests, server_errors, shed;
 	struct samples_histogram durations[SAMPLES_SOURCE_COUNT];
 	double hits, misses;
-	double store_busy_s;
+	double store_up, store_busy_s;
 	double transactions, retries;
 	double grants, claims;
 	double breaker, distrusted;

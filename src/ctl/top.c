@@ -81,7 +81,8 @@ print_screen(const struct samples *before, const struct samples *after)
 	printf("   breaker %s   distrusted %.0f\n", breakers[breaker], after->distrusted);
 	printf("writes       %.1f grants/s   %.1f claims/s   %.1f transactions/s   %.1f retries/s\n", RATE(grants),
 	       RATE(claims), RATE(transactions), RATE(retries));
-	printf("store lane   %.2f processes busy\n", RATE(store_busy_s));
+	printf("store lane   %.2f processes busy   database %s\n", RATE(store_busy_s),
+	       after->store_up != 0 ? "up" : "AWAY");
 	printf("purchases    %.0f open   %.0f stuck\n", after->purchases_open, after->purchases_stuck);
 	printf("deliveries   %.0f pending   %.0f failed   oldest %.0f s\n", after->deliveries_pending,
 	       after->deliveries_failed, after->deliveries_oldest_s);

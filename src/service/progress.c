@@ -105,6 +105,8 @@ progress_run(struct turn *turn)
 		}
 	}
 	metrics_add(METRIC_CACHE_HITS, turn->warms ? 0 : turn->read_count - missed);
+	if (turn->view.unconfirmed) /* nothing is warmed then */
+		metrics_add(METRIC_CACHE_UNCONFIRMED, turn->read_count - missed);
 	if (missed == 0 || !turn->service->rooms.store)
 		return;
 	metrics_add(METRIC_CACHE_MISSES, turn->warms ? 0 : missed);

@@ -228,6 +228,7 @@ lease_chore_run(struct lease_chore *chore, struct store *store, const struct sto
 {
 	int64_t now_ms = clock_boot_ms();
 
+	metrics_set(METRIC_STORE_UP, control != NULL);
 	note_since(&chore->well_since_ms, is_well(chore, now_ms), now_ms);
 	if (!control) {
 		if (chore->well_since_ms != 0)
