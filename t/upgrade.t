@@ -160,6 +160,7 @@ subtest 'other binaries' => sub {
         is([ sort values %{ children($pid) } ], [ sort values %$before ], 'as many as before');
         like(log_since(), qr/handing over to \Q$daemon\E\b.*version 9\.$n\b.* goes on with the sockets/s, "it is version 9.$n");
         unlike(log_since(), qr/"level":"error"| error /, 'and nothing went wrong');
+        is([ grep { !/^\{.*\}$/ } split /\n/, log_since() ], [], 'each line of the log is an object');
         is(readlink "/proc/$pid/exe", $daemon, 'the master is the new binary, and the same process');
     }
     all_is_well($load, $prefix);
@@ -182,6 +183,7 @@ subtest 'a binary that cannot take over' => sub {
         $manager->signal('USR2');
         ok($manager->await('READY=1'), "$name: it goes on");
         like(log_since(), qr/not upgraded: \Q$daemon\E/, "$name: and says so");
+        is([ grep { !/^\{.*\}$/ } split /\n/, log_since() ], [], "$name: as objects, each on its line");
         is(children($manager->pid), $before, "$name: with the same processes");
     }
     install(other_version(6));

@@ -18,7 +18,7 @@
 
 #define VARIABLE "BATTLEPASSD_HANDOVER"
 
-enum { ARGUMENTS_MAX = 256 };
+enum { ARGUMENTS_MAX = 256, SAID_MAX = 4096 };
 
 static bool
 kind_of(const char *name, enum worker_kind *ret_kind)
@@ -100,9 +100,9 @@ handover_take(struct handover *ret_handover)
 	return err == ERR_OK && set_close_on_exec(ret_handover, FD_CLOEXEC) ? ERR_OK : ERR_CONFIG;
 }
 
-/* In a child of ours. */
+/* In a child of ours: what it says is ours to tell. */
 static void
-be_test(const char *path, char *const argv[])
+be_test(const char *path, char *const argv[], int said_fd)
 {
 	char *arguments[ARGUMENTS_MAX];
 	size_t count = 0;
@@ -116,22 +116,62 @@ be_test(const char *path, char *const argv[])
 	arguments[count] = NULL;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	dup2(said_fd, STDERR_FILENO);
 	execv(path, arguments);
-	log_error("%s: %s", path, strerror(errno));
+	dprintf(STDERR_FILENO, "%s\n", strerror(errno));
 	_exit(EXIT_FAILURE);
+}
+
+/* Until it closes; what is longer is read and forgotten, so that nobody waits for us. */
+static void
+read_said(int fd, struct buf *said)
+{
+	char chunk[512];
+	ssize_t count;
+
+	while ((count = read(fd, chunk, sizeof(chunk))) > 0 || (count < 0 && errno == EINTR))
+		if (count > 0 && said->len < SAID_MAX)
+			buf_bytes(said, chunk, (size_t)count);
+}
+
+/* Line by line, each a line of the log. */
+static void
+log_said(const char *path, struct buf *said)
+{
+	char *left = NULL;
+
+	buf_char(said, '\0');
+	for (char *line = strtok_r(said->data, "\n", &left); line; line = strtok_r(NULL, "\n", &left))
+		log_error("%s --test: %s", path, line);
 }
 
 bool
 handover_is_accepted(const char *path, char *const argv[])
 {
-	pid_t child = fork();
+	struct buf said;
+	int ends[2];
 	int status = 0;
 
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return false;
+
+	pid_t child = fork();
+
 	if (child == 0)
-		be_test(path, argv);
+		be_test(path, argv, ends[1]);
+	buf_init(&said);
+	close(ends[1]);
+	read_said(ends[0], &said);
+	close(ends[0]);
 	while (child > 0 && waitpid(child, &status, 0) < 0)
 		continue;
-	return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+
+	bool accepted = child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+
+	if (!accepted)
+		log_said(path, &said);
+	buf_release(&said);
+	return accepted;
 }
 
 static void

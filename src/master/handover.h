@@ -32,7 +32,7 @@ struct handover {
  */
 enum err handover_take(struct handover *ret_handover);
 
-/* Would the binary at path, with these arguments, accept the configuration and the schema? It says why not itself. */
+/* Would the binary at path, with these arguments, accept the configuration and the schema? Why not is logged. */
 bool handover_is_accepted(const char *path, char *const argv[]);
 
 /* Executes it. Returns only when that failed (logged), with everything as it was. */
