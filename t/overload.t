@@ -6,6 +6,8 @@ use Test2::V0;
 use lib 't/lib';
 use Battlepass::Client;
 use Battlepass::Stack;
+use IO::Select;
+use List::Util qw(pairs);
 use POSIX ();
 use Time::HiRes qw(sleep time);
 
@@ -15,6 +17,8 @@ use constant {
     TOO_LONG => 1.3,
     MANY => 70,    # more than one process answers in a turn
     QUEUE => 1024, # of the store lane, in nginx/http.conf.in
+    BATCHES => 300,
+    BATCH => 100,
 };
 
 my $s = Battlepass::Stack->new(config => join '', map { "${_}_lane { answer_within_ms = " . WITHIN * 1000 . " }\n" } qw(read store));
@@ -35,6 +39,12 @@ sub stands_still {
     my ($pid) = @_;
     open my $in, '<', "/proc/$pid/stat" or die "/proc/$pid/stat: $!";
     return <$in> =~ /^\d+ \(.*\) T/;
+}
+
+sub has_not_ended {
+    my ($pid) = @_;
+    open my $in, '<', "/proc/$pid/stat" or return 0;
+    return <$in> !~ /^\d+ \(.*\) Z/;
 }
 
 sub stop_lane {
@@ -240,6 +250,31 @@ subtest 'times that make no sense shed nothing' => sub {
         isnt($ask->($lane, $said{$_})->{status}, 503, "$lane: $_") for sort keys %said;
         is($ask->($lane, sprintf '%.3f', time - LATE_S)->{status}, 503, "$lane: and one that does");
     }
+};
+
+# What is asked to end must do so also where requests never stop coming: who reloads a host that is full wants the new keys now.
+subtest 'a lane that is never idle' => sub {
+    my ($authorization) = map { $_->[1] } grep { $_->[0] eq 'Authorization' } pairs($s->as('server'));
+    my $request = sub {
+        my $grants = join ',', map { sprintf '{"player":"full-%d","amount":1,"source":"m","idempotency_key":"%s"}', $_, fresh_key() } 1 .. BATCH;
+        my $body = qq({"grants":[$grants]});
+        return fcgi_request({ REQUEST_METHOD => 'POST', REQUEST_URI => "/v1/seasons/$season/xp-grants", HTTP_AUTHORIZATION => $authorization,
+            CONTENT_TYPE => 'application/json', CONTENT_LENGTH => length $body }, body => $body);
+    };
+    my $master = $s->master_pid;
+    my @pids = stop_lane('store');
+    my @sockets = map { my $socket = fcgi_connect($s, 'store'); print {$socket} $request->(); $socket->flush; $socket } 1 .. BATCHES;
+    CORE::kill('STOP', $master); # nobody takes their place yet
+    CORE::kill('CONT', @pids);
+    $s->wait_until(5, sub { IO::Select->new(@sockets)->can_read(0) }) or die 'nothing is answered';
+    CORE::kill('TERM', @pids);
+    my $ended = $s->wait_until(20, sub { !grep { has_not_ended($_) } @pids });
+    my $answered = () = grep { IO::Select->new($_)->can_read(0) } @sockets;
+    CORE::kill('CONT', $master);
+    ok($ended, 'all of its processes end');
+    note("$answered of @{[BATCHES]} answered");
+    cmp_ok($answered, '<', BATCHES / 2, 'before they have answered all that there is');
+    is([ map { my $answer = fcgi_read($_, 20); $answer ? $answer->{status} : 'none' } @sockets ], [ (200) x BATCHES ], 'their successors answer the rest');
 };
 
 done_testing;

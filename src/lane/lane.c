@@ -11,7 +11,7 @@
 #include "lane/fcgi.h"
 #include "lane/lateness.h"
 
-enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 512, SPARES_MAX = 8, CONTINUE_MS = 5 };
+enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 512, CONTINUE_MS = 5, SIGNALS_MS = 50, SILENT_MS = 20 };
 
 struct place {
 	struct fcgi *fcgi;
@@ -49,10 +49,10 @@ struct loop {
 	size_t used_count;
 	struct flight *gathering; /* the turn that requests are read into */
 	struct flight *under_way;
-	struct flight *spare;
 	size_t under_way_count;
-	size_t spare_count;
+	size_t silent_count; /* single connections that have sent nothing yet */
 	struct lateness lateness;
+	int64_t signals_at_boot_ms; /* when they were let in last */
 	bool draining;
 };
 
@@ -87,17 +87,12 @@ new_flight(struct loop *loop)
 }
 
 static void
-free_flights(struct flight *flight)
+free_flight(struct flight *flight)
 {
-	while (flight) {
-		struct flight *next = flight->next;
-
-		arena_release(&flight->arena);
-		free(flight->exchanges);
-		free(flight->ready);
-		free(flight);
-		flight = next;
-	}
+	arena_release(&flight->arena);
+	free(flight->exchanges);
+	free(flight->ready);
+	free(flight);
 }
 
 static bool
@@ -249,6 +244,8 @@ open_place(struct loop *loop, int fd)
 	} else if (!watch(loop, fd, place, EPOLLIN | EPOLLRDHUP)) {
 		fcgi_close(place->fcgi);
 		give_back(loop, place);
+	} else if (!loop->rules->keeps_connections) {
+		loop->silent_count++;
 	}
 }
 
@@ -280,23 +277,23 @@ accept_waiting(struct loop *loop)
 	}
 }
 
+/* Of a connection. There are never more of them than a turn has room for. */
 static void
 take_event(struct loop *loop, const struct epoll_event *event)
 {
 	struct place *place = event->data.ptr;
+	bool gone = event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
 
-	if (!place) {
-		accept_waiting(loop);
-	} else if (place == ECONOMY_PLACE) {
-		return; /* every look ends with driving it */
-	} else if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-		abandon(loop, place);
-	} else if (loop->gathering->ready_count < loop->rules->turn) {
-		/* A request may wait for longer than its turn: until then nobody looks at its connection. */
-		if (!loop->rules->keeps_connections)
+	/* A request may wait for longer than its turn: until then nobody looks at its connection. */
+	if (!loop->rules->keeps_connections) {
+		loop->silent_count--;
+		if (!gone)
 			epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, place->fd, NULL);
-		receive(loop, place);
 	}
+	if (gone)
+		abandon(loop, place);
+	else
+		receive(loop, place);
 }
 
 /* When there is something to do though nothing comes in; -1: never. */
@@ -320,7 +317,7 @@ patience_ms(const struct loop *loop)
 }
 
 /* Read anew when the process was held up between them: that would look like a clock that was set. */
-static void
+static int64_t
 look_at_clocks(struct loop *loop)
 {
 	int64_t boot_ms;
@@ -331,17 +328,41 @@ look_at_clocks(struct loop *loop)
 		unix_ms = clock_unix_ms();
 	} while (clock_boot_ms() - boot_ms >= LATENESS_STEP_MS / 2);
 	lateness_look(&loop->lateness, unix_ms, boot_ms);
+	return boot_ms;
 }
 
-/* Waits for requests and reads them; nothing is waited for once there is one. Returns how many events there were. */
+/* epoll_pwait lets them in only where it has to wait, which a lane that is full does not for as long as it is. */
+static void
+let_signals_in(struct loop *loop, int64_t now_boot_ms, const sigset_t *wait_mask)
+{
+	sigset_t before;
+
+	if (now_boot_ms - loop->signals_at_boot_ms < SIGNALS_MS)
+		return;
+	sigprocmask(SIG_SETMASK, wait_mask, &before);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	loop->signals_at_boot_ms = now_boot_ms;
+}
+
+/*
+ * Waits for requests and reads them; nothing is waited for once there is one. Connections that were accepted before
+ * come before new ones: these might fill every turn. Returns how many events there were.
+ */
 static int
 gather(struct loop *loop, int timeout_ms, const sigset_t *wait_mask)
 {
 	int count = epoll_pwait(loop->epoll_fd, loop->events, (int)loop->rules->turn, timeout_ms, wait_mask);
+	bool new_ones = false;
 
-	look_at_clocks(loop);
-	for (int i = 0; i < count; i++)
-		take_event(loop, &loop->events[i]);
+	let_signals_in(loop, look_at_clocks(loop), wait_mask);
+	for (int i = 0; i < count; i++) {
+		if (!loop->events[i].data.ptr)
+			new_ones = true;
+		else if (loop->events[i].data.ptr != ECONOMY_PLACE) /* every look ends with driving it */
+			take_event(loop, &loop->events[i]);
+	}
+	if (new_ones)
+		accept_waiting(loop);
 	return count;
 }
 
@@ -351,37 +372,6 @@ send_answer(void *context, size_t index)
 	struct flight *flight = context;
 
 	answer(flight->loop, flight->ready[index]);
-}
-
-/* The last answer of a turn is sent. */
-static void
-end_flight(struct loop *loop, struct flight *flight)
-{
-	api_end(&flight->turn);
-	arena_reset(&flight->arena);
-	flight->ready_count = 0;
-	flight->ready_bytes = 0;
-	flight->next = NULL;
-	if (loop->spare_count == SPARES_MAX) {
-		free_flights(flight);
-		return;
-	}
-	flight->next = loop->spare;
-	loop->spare = flight;
-	loop->spare_count++;
-}
-
-static struct flight *
-take_spare(struct loop *loop)
-{
-	struct flight *flight = loop->spare;
-
-	if (!flight)
-		return new_flight(loop);
-	loop->spare = flight->next;
-	loop->spare_count--;
-	flight->next = NULL;
-	return flight;
 }
 
 /* Behind the others: who has waited longest comes first. */
@@ -397,7 +387,10 @@ add_under_way(struct loop *loop, struct flight *flight)
 	loop->under_way_count++;
 }
 
-/* Begins the turn of what was gathered; what cannot be answered yet stays under way. */
+/*
+ * Begins the turn of what was gathered. What cannot be answered yet stays under way, with memory of its own that goes
+ * when its last answer is sent: what an outage took must not stay.
+ */
 static void
 begin_turn(struct loop *loop)
 {
@@ -414,11 +407,14 @@ begin_turn(struct loop *loop)
 	if (loop->rules->lane == LANE_STORE)
 		metrics_add(METRIC_STORE_LANE_BUSY, (uint64_t)(clock_boot_us() - began_us));
 	if (flight->turn.unanswered == 0) {
-		end_flight(loop, flight);
-	} else {
-		add_under_way(loop, flight);
+		api_end(&flight->turn);
+		arena_reset(&flight->arena);
+		flight->ready_count = 0;
+		flight->ready_bytes = 0;
+		return;
 	}
-	loop->gathering = take_spare(loop);
+	add_under_way(loop, flight);
+	loop->gathering = new_flight(loop);
 	if (is_full(loop))
 		stop_accepting(loop);
 }
@@ -444,7 +440,8 @@ continue_turns(struct loop *loop)
 		}
 		*at = flight->next;
 		loop->under_way_count--;
-		end_flight(loop, flight);
+		api_end(&flight->turn);
+		free_flight(flight);
 		accept_again(loop);
 	}
 }
@@ -456,23 +453,26 @@ loop_release(struct loop *loop)
 		fcgi_free(loop->places[i].fcgi);
 		buf_release(&loop->places[i].exchange.response.headers);
 	}
-	free_flights(loop->gathering);
-	free_flights(loop->spare);
+	free_flight(loop->gathering);
 	free(loop->places);
 	free(loop->events);
 }
 
 /*
  * What has been sent to this process already is answered, also what still waits for the economy; then the kept
- * connections close, and nginx, which finds one of them closed before it got an answer, asks again on a new one.
+ * connections close, and nginx, which finds one of them closed before it got an answer, asks again on a new one. It
+ * does not do so with a write: a single connection that it has made it may be about to write to.
  */
 static void
 drain(struct loop *loop, const sigset_t *wait_mask)
 {
 	loop->draining = true;
 	stop_accepting(loop);
-	for (size_t tries = 0; tries < LANE_CONNECTIONS_MAX && gather(loop, 0, wait_mask) > 0; tries++)
+	for (size_t tries = 0; tries < LANE_CONNECTIONS_MAX; tries++) {
+		if (gather(loop, loop->silent_count ? SILENT_MS : 0, wait_mask) <= 0)
+			break;
 		begin_turn(loop);
+	}
 	while (loop->under_way) {
 		gather(loop, patience_ms(loop), wait_mask);
 		begin_turn(loop);
