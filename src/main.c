@@ -1,5 +1,6 @@
 /* battlepassd: options, configuration, and over to the master. */
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -101,6 +102,7 @@ main(int argc, char **argv)
 	struct conf *conf;
 	int status = parse_options(argc, argv);
 
+	signal(SIGCHLD, SIG_DFL); /* who starts us may have ignored it: nobody could be waited for */
 	if (status >= 0)
 		return status;
 	if (load(&conf, detail) != ERR_OK) {
@@ -111,7 +113,7 @@ main(int argc, char **argv)
 		log_set_format(conf->log.format);
 		return master_run(conf, &(struct master_program){.argv = argv, .load = load});
 	}
-	status = worker_preflight(conf) ? EXIT_SUCCESS : EXIT_FAILURE;
+	status = worker_take_keys(conf) && worker_preflight(conf) ? EXIT_SUCCESS : EXIT_FAILURE;
 	fprintf(stderr, "battlepassd: %s: %s\n", options.file, status == EXIT_SUCCESS ? "good" : "cannot be used");
 	conf_free(conf);
 	return status;

@@ -22,7 +22,7 @@
 #include "base/json.h"
 #include "base/metrics.h"
 
-enum { TOKEN_SIZE_MAX = 4096, KEYS_FILE_MAX = 256 * 1024 };
+enum { TOKEN_SIZE_MAX = 4096 };
 
 struct token_verifier {
 	struct claims_rules claims; /* its texts are owned */
@@ -65,36 +65,16 @@ role_parse(struct str name)
 	return (enum role)0;
 }
 
-static enum err
-read_keys_file(const char *path, struct buf *text, char *detail)
-{
-	FILE *file = fopen(path, "re");
-	bool failed = !file;
-	int reason = errno;
-
-	while (!failed && !feof(file) && text->len <= KEYS_FILE_MAX) {
-		text->len += fread(buf_reserve(text, BUFSIZ), 1, BUFSIZ, file);
-		failed = ferror(file);
-		reason = errno;
-	}
-	if (file)
-		fclose(file);
-	if (!failed && text->len <= KEYS_FILE_MAX)
-		return ERR_OK;
-	snprintf(detail, JWK_DETAIL_SIZE, "%s: %s", path, failed ? strerror(reason) : "larger than 256 KiB");
-	return ERR_CONFIG;
-}
-
 /* Two verifiers of the same digest say the same of every token. Each part stands behind its length. */
 static void
-digest_rules(const struct token_rules *rules, struct str keys, unsigned char digest[DIGEST_SIZE])
+digest_rules(const struct token_rules *rules, unsigned char digest[DIGEST_SIZE])
 {
 	struct buf text;
 
 	buf_init(&text);
 	buf_format(&text, "%zu %s %zu %s %d %" PRId64 " ", strlen(rules->issuer), rules->issuer,
 		   strlen(rules->audience), rules->audience, rules->allow_hs256, rules->leeway_ms);
-	buf_str(&text, keys);
+	buf_str(&text, rules->keys);
 	digest_sha256(buf_view(&text), digest);
 	buf_release(&text);
 }
@@ -103,18 +83,11 @@ static enum err
 load_key_set(const struct token_rules *rules, struct token_verifier *verifier, char *detail)
 {
 	char fault[JWK_DETAIL_SIZE];
-	struct buf text;
-	enum err err;
+	enum err err = jwk_set_parse(rules->keys, rules->allow_hs256, &verifier->keys, fault);
 
-	buf_init(&text);
-	err = read_keys_file(rules->keys_file, &text, detail);
-	if (!err) {
-		digest_rules(rules, buf_view(&text), verifier->rules_digest);
-		err = jwk_set_parse(buf_view(&text), rules->allow_hs256, &verifier->keys, fault);
-		if (err)
-			snprintf(detail, JWK_DETAIL_SIZE, "%.100s: %.150s", rules->keys_file, fault);
-	}
-	buf_release(&text);
+	if (err)
+		snprintf(detail, JWK_DETAIL_SIZE, "%.100s: %.150s", rules->keys_file, fault);
+	digest_rules(rules, verifier->rules_digest);
 	return err;
 }
 

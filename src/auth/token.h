@@ -37,8 +37,11 @@ struct identity {
 
 struct remembered;
 
+enum { TOKEN_KEYS_MAX = 256 * 1024 }; /* bytes of a key set */
+
 struct token_rules {
-	const char *keys_file; /* JWK set */
+	struct str keys;       /* JWK set */
+	const char *keys_file; /* where it was read; for messages */
 	const char *issuer;    /* required `iss` */
 	const char *audience;  /* required in `aud` (a string or an array) */
 	bool allow_hs256;
@@ -48,7 +51,7 @@ struct token_rules {
 
 struct token_verifier;
 
-/* Reads the key set. On failure says why in detail (256 bytes) and returns ERR_CONFIG. */
+/* Parses the key set. On failure says why in detail (256 bytes) and returns ERR_CONFIG. */
 enum err token_verifier_new(const struct token_rules *rules, struct token_verifier **ret_verifier, char *detail);
 void token_verifier_free(struct token_verifier *verifier);
 

@@ -338,6 +338,8 @@ conf_free(struct conf *conf)
 	for (size_t i = 0; conf && i < KEY_COUNT; i++)
 		if (keys[i].type == TEXT || keys[i].type == CHOICE)
 			free(*(char **)field(conf, &keys[i]));
+	if (conf)
+		free((char *)conf->auth.keys_text.ptr);
 	free(conf);
 }
 

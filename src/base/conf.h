@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 enum { CONF_DETAIL_SIZE = 512 };
 
@@ -50,7 +51,8 @@ struct conf {
 		int64_t warm_players; /* at most, in a new epoch */
 	} cache;
 	struct {
-		char *keys; /* JWK set file */
+		char *keys;           /* JWK set file */
+		struct str keys_text; /* what it held when the configuration was taken; owned, set by who takes it */
 		char *issuer;
 		char *audience;
 		bool allow_hs256;

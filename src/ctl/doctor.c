@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "auth/jwk.h"
+#include "auth/token.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "cache/vitals.h"
@@ -28,7 +29,6 @@ enum {
 	CONNECTIONS_BESIDE = 10, /* for people and for other hosts' stewards */
 	FILES_WANTED = 65536,
 	BACKLOG_WANTED = 4096,
-	KEYS_FILE_MAX = 1 << 20,
 	CONF_FILE_MAX = 1 << 20,
 };
 
@@ -150,7 +150,7 @@ check_keys(struct doctor *doctor)
 	struct jwk_set *set;
 	struct str text;
 
-	if (file_read(conf->auth.keys, KEYS_FILE_MAX, &doctor->ctl->arena, &text) != ERR_OK) {
+	if (file_read(conf->auth.keys, TOKEN_KEYS_MAX, &doctor->ctl->arena, &text) != ERR_OK) {
 		say(doctor, FAIL, "keys", "%s: %s", conf->auth.keys, strerror(errno));
 		type("battlepassctl key generate --private FILE --set %s", conf->auth.keys);
 	} else if (jwk_set_parse(text, conf->auth.allow_hs256, &set, detail) != ERR_OK) {
@@ -184,7 +184,7 @@ check_database(struct doctor *doctor)
 		type("battlepassctl -c %s migrate", doctor->ctl->config_file);
 	} else {
 		say(doctor, FAIL, "database", "%s", detail[0] ? detail : store_error(doctor->store));
-		type("systemctl status mariadb; then look at [store] in %s", doctor->ctl->config_file);
+		type("systemctl status mariadb; then look at store { } in %s", doctor->ctl->config_file);
 	}
 }
 
@@ -336,7 +336,7 @@ check_epoch(struct doctor *doctor)
 	} else if (gate.enabled) {
 		say(doctor, FAIL, "cache",
 		    "epoch %" PRIu64 " lies in another Redis than this host's: it goes around the cache", gate.epoch);
-		type("compare [cache] of all hosts; all must reach the same Redis");
+		type("compare cache { } of all hosts; all must reach the same Redis");
 	} else {
 		say(doctor, WARN, "cache",
 		    "it is off; a running daemon turns it on when Redis has been well for a while");

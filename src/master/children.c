@@ -90,7 +90,7 @@ children_start_missing(struct children *children, bool lanes)
 
 		if (!alone && !lanes)
 			continue;
-		while (!state->given_up && clock_boot_ms() >= state->start_at_ms &&
+		while (clock_boot_ms() >= state->start_at_ms &&
 		       count_kind(children, (enum worker_kind)kind, alone) <
 			       worker_count((enum worker_kind)kind, children->conf)) {
 			size_t before = count_kind(children, (enum worker_kind)kind, true);
@@ -155,7 +155,7 @@ write_obituary(const struct child *child, int status)
 
 /* When may the next one be started? At once, unless its kind dies young again and again. */
 static void
-delay_next(struct kind_state *state, const struct child *child, int status)
+delay_next(struct kind_state *state, const struct child *child)
 {
 	int64_t now_ms = clock_boot_ms();
 
@@ -166,11 +166,6 @@ delay_next(struct kind_state *state, const struct child *child, int status)
 	else if (state->delay_ms < RESPAWN_MAX_MS)
 		state->delay_ms = state->delay_ms * 2 < RESPAWN_MAX_MS ? state->delay_ms * 2 : RESPAWN_MAX_MS;
 	state->start_at_ms = now_ms + state->delay_ms;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == WORKER_EXIT_CONFIG && !state->given_up) {
-		state->given_up = true;
-		log_error("%s processes are not started again before the configuration is reloaded",
-			  worker_name(child->kind));
-	}
 }
 
 static void
@@ -185,7 +180,7 @@ bury(struct children *children, pid_t pid, int status)
 			metrics_add(METRIC_PROCESS_DEATHS, 1);
 			write_obituary(child, status);
 			if (!child->former)
-				delay_next(&children->kinds[child->kind], child, status);
+				delay_next(&children->kinds[child->kind], child);
 		}
 		child->pid = 0;
 		return;
@@ -238,8 +233,8 @@ children_wait(const struct children *children)
 		if (children->places[i].pid != 0 && (children->places[i].stopping || children->places[i].former))
 			return true;
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
-		if (!children->kinds[kind].given_up && count_kind(children, (enum worker_kind)kind, false) <
-							       worker_count((enum worker_kind)kind, children->conf))
+		if (count_kind(children, (enum worker_kind)kind, false) <
+		    worker_count((enum worker_kind)kind, children->conf))
 			return true;
 	return false;
 }

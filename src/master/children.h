@@ -25,7 +25,6 @@ struct kind_state {
 	struct lane_socket socket;
 	int64_t delay_ms;
 	int64_t start_at_ms; /* not before */
-	bool given_up;       /* ended with WORKER_EXIT_CONFIG: not before a reload */
 };
 
 /* A child's place is its slot of the metrics. */

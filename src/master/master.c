@@ -128,7 +128,7 @@ reload(struct master *master)
 		log_error("not reloaded: %s", detail);
 		return;
 	}
-	if (!worker_preflight(fresh)) {
+	if (!worker_take_keys(fresh) || !worker_preflight(fresh)) {
 		log_error("not reloaded: the new configuration cannot be used");
 		conf_free(fresh);
 		return;
@@ -328,7 +328,7 @@ master_run(struct conf *conf, const struct master_program *program)
 		goto out;
 	raise_file_limit();
 	economy_library_init();
-	if (worker_preflight(conf) && open_sockets(&master)) {
+	if (worker_take_keys(conf) && worker_preflight(conf) && open_sockets(&master)) {
 		master.children.shared = shared_map((uint32_t)conf->auth.remembered_tokens);
 		metrics_attach(&master.children.shared->metrics, CHILDREN_MAX);
 		metrics_set(METRIC_STARTED, (uint64_t)(clock_unix_ms() / 1000));

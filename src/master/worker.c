@@ -1,6 +1,7 @@
 /* Children of the master: see worker.h. */
 #include "master/worker.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <malloc.h>
 #include <sched.h>
@@ -14,6 +15,7 @@
 #include "api/access.h"
 #include "api/render.h"
 #include "base/crash.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "cache/cache.h"
 #include "courier/courier.h"
@@ -87,6 +89,7 @@ static struct token_verifier *
 make_verifier(const struct conf *conf, struct remembered *remembered)
 {
 	struct token_rules rules = {
+		.keys = conf->auth.keys_text,
 		.keys_file = conf->auth.keys,
 		.issuer = conf->auth.issuer,
 		.audience = conf->auth.audience,
@@ -103,14 +106,20 @@ make_verifier(const struct conf *conf, struct remembered *remembered)
 	return NULL;
 }
 
+enum { LARGE_BYTES = 64 * 1024, TRIM_BYTES = 1024 * 1024 };
+
 /*
  * libfcgi allocates and frees large buffers for each request; with malloc's fast bins each of these frees would go
- * through all of them.
+ * through all of them. What is large comes from the system and goes back to it: in the heap, the blocks of all the
+ * turns that an outage kept waiting would stay for ever. With a threshold of our own malloc does not adapt when it
+ * trims, and what a full turn takes must not be given back and asked for again at each.
  */
 static void
 tune_malloc(void)
 {
 	mallopt(M_MXFAST, 0);
+	mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+	mallopt(M_TRIM_THRESHOLD, TRIM_BYTES);
 }
 
 /* The rooms of a process that serves players: opened after fork. */
@@ -177,7 +186,7 @@ run_lane(enum worker_kind kind, const struct conf *conf, struct shared *shared, 
 	struct token_verifier *verifier = make_verifier(conf, shared->remembered);
 
 	if (!verifier)
-		return WORKER_EXIT_CONFIG;
+		return EXIT_FAILURE;
 	rooms_open(&rooms, kind, conf, shared);
 
 	struct access_log access;
@@ -288,7 +297,29 @@ preflight(const struct conf *conf)
 			    store_schema(store), SCHEMA_VERSION);
 	store_free(store);
 	token_verifier_free(verifier);
-	return err == ERR_OK || err == ERR_STORE_UNAVAILABLE ? EXIT_SUCCESS : WORKER_EXIT_CONFIG;
+	return err == ERR_OK || err == ERR_STORE_UNAVAILABLE ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+bool
+worker_take_keys(struct conf *conf)
+{
+	struct arena arena;
+	struct str text;
+
+	arena_init(&arena);
+	if (file_read(conf->auth.keys, TOKEN_KEYS_MAX, &arena, &text) == ERR_OK) {
+		char *copy = malloc(text.len + 1);
+
+		if (!copy)
+			abort();
+		memcpy(copy, text.ptr, text.len);
+		free((char *)conf->auth.keys_text.ptr);
+		conf->auth.keys_text = (struct str){copy, text.len};
+	} else {
+		log_error("auth.keys: %s: %s", conf->auth.keys, strerror(errno));
+	}
+	arena_release(&arena);
+	return conf->auth.keys_text.ptr != NULL;
 }
 
 bool

@@ -19,9 +19,6 @@ enum worker_kind {
 	WORKER_KIND_COUNT
 };
 
-/* A child that ends with this is not started again before the configuration is read anew. */
-enum { WORKER_EXIT_CONFIG = 78 };
-
 const char *worker_name(enum worker_kind kind);
 /* Lanes have a listening socket of their name; steward and courier have none. */
 bool worker_has_socket(enum worker_kind kind);
@@ -32,8 +29,14 @@ size_t worker_count(enum worker_kind kind, const struct conf *conf);
 int worker_run(enum worker_kind kind, const struct conf *conf, struct shared *shared, unsigned slot, int listen_fd);
 
 /*
- * Can a daemon with this configuration work? Checks keys and, where the database answers, the schema. Runs in a child
- * of its own, because the master never touches a client library. Says why not on the log.
+ * Reads the key set into the configuration, so that every process has that one until the next: what becomes of the file
+ * meanwhile must not keep a process from being replaced, nor have two sets in force. Says why not on the log.
+ */
+bool worker_take_keys(struct conf *conf);
+
+/*
+ * Can a daemon with this configuration, and its keys, work? Checks them and, where the database answers, the schema.
+ * Runs in a child of its own, because the master never touches a client library. Says why not on the log.
  */
 bool worker_preflight(const struct conf *conf);
 
