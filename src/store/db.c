@@ -152,6 +152,9 @@ set_options(MYSQL *mysql, const struct conf *conf, unsigned reply_timeout_s)
 {
 	unsigned connect_timeout_s = (unsigned)conf->store.connect_timeout_s;
 
+	/* Who must not wait for a reply must not wait for a connection. */
+	if (connect_timeout_s > reply_timeout_s)
+		connect_timeout_s = reply_timeout_s;
 	mysql_options(mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout_s);
 	mysql_options(mysql, MYSQL_OPT_READ_TIMEOUT, &reply_timeout_s);
 	mysql_options(mysql, MYSQL_OPT_WRITE_TIMEOUT, &reply_timeout_s);
@@ -169,14 +172,17 @@ open_connection(struct db *db)
 				  local ? 0 : (unsigned)conf->store.port, local ? conf->store.socket : NULL, 0) != NULL;
 }
 
-/* Strict mode and READ COMMITTED do not depend on how the server is configured. */
+/*
+ * Strict mode, READ COMMITTED and UTC do not depend on how the server is configured. In a zone with summer time an hour
+ * of autumn comes twice, and SQL_NOW would go back by it.
+ */
 static bool
 set_session(struct db *db)
 {
 	static const char *const statements[] = {
 		"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 		"SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1, "
-		"innodb_lock_wait_timeout = 2",
+		"innodb_lock_wait_timeout = 2, time_zone = '+00:00'",
 	};
 
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
@@ -192,29 +198,35 @@ set_session(struct db *db)
 }
 
 /* The number that sql asks for; 0 if there is none. */
-static uint64_t
-select_number(struct db *db, const char *sql)
+static enum err
+select_number(struct db *db, const char *sql, uint64_t *ret_number)
 {
 	struct db_result *result;
-	uint64_t number = 0;
+	enum err err;
 
 	buf_cstr(db_sql(db), sql);
-	if (db_select(db, &result) != ERR_OK)
-		return 0;
-	if (db_next(result))
-		number = db_u64(result, 0);
+	err = db_select(db, &result);
+	if (err != ERR_OK)
+		return err;
+	*ret_number = db_next(result) ? db_u64(result, 0) : 0;
 	db_result_free(result);
-	return number;
+	return ERR_OK;
 }
 
 /* The version that schema_migration has reached; 0: there is none. */
-static uint64_t
-schema_version(struct db *db)
+static enum err
+schema_version(struct db *db, uint64_t *ret_version)
 {
-	if (select_number(db, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() "
-			      "AND table_name = 'schema_migration'") == 0)
-		return 0;
-	return select_number(db, "SELECT COALESCE(MAX(version), 0) FROM schema_migration WHERE finished");
+	uint64_t tables;
+	enum err err = select_number(db,
+				     "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() "
+				     "AND table_name = 'schema_migration'",
+				     &tables);
+
+	*ret_version = 0;
+	if (err != ERR_OK || tables == 0)
+		return err;
+	return select_number(db, "SELECT COALESCE(MAX(version), 0) FROM schema_migration WHERE finished", ret_version);
 }
 
 uint64_t
@@ -233,8 +245,11 @@ db_take_schema(struct db *db, uint64_t version)
 static enum err
 check_schema(struct db *db)
 {
-	uint64_t version = schema_version(db);
+	uint64_t version;
 
+	/* Who does not answer now has said nothing of its schema. */
+	if (schema_version(db, &version) != ERR_OK)
+		return ERR_STORE_UNAVAILABLE;
 	db->schema = version;
 	if (version >= SCHEMA_VERSION_NEEDED)
 		return ERR_OK;
