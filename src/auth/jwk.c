@@ -4,6 +4,7 @@
  * The signatures of RS256, PS256, ES256 and HS256 are checked by cjose, that of EdDSA, which cjose does not know, by
  * OpenSSL. The keys are decoded here, strictly, and given to cjose as numbers. cjose would take an ES256 or PSS
  * signature of another length that has the same value (a second text for one token): so the length is checked first.
+ * ECDSA itself has a second signature for each (r, n - s), which is left: issuers need not prefer the smaller.
  */
 #include "auth/jwk.h"
 

@@ -154,9 +154,22 @@ remembered_find(struct remembered *table, const unsigned char digest[DIGEST_SIZE
 	return ERR_OK;
 }
 
+static struct entry *
+one_not_asked_for(struct entry *set, size_t start)
+{
+	for (size_t i = 0; i < REMEMBERED_WAYS; i++) {
+		struct entry *entry = &set[(start + i) % REMEMBERED_WAYS];
+
+		if (!seqlock_is_held(&entry->lock) && !__atomic_load_n(&entry->asked_for, __ATOMIC_RELAXED))
+			return entry;
+	}
+	return NULL;
+}
+
 /*
  * The place to give up: one that is free or has expired, else one that was not asked for. When all were, all of them
- * have to prove it again. Where it begins differs from token to token.
+ * have to prove it again. Where it begins differs from token to token. The place of a writer that has died is lost, and
+ * must not be chosen for ever.
  */
 static struct entry *
 entry_to_replace(const struct remembered *table, const unsigned char *digest, int64_t now_ms)
@@ -165,17 +178,17 @@ entry_to_replace(const struct remembered *table, const unsigned char *digest, in
 	size_t start = tag_of(digest) % REMEMBERED_WAYS;
 
 	for (size_t i = 0; i < REMEMBERED_WAYS; i++)
-		if (now_ms >= good_until(&set[i]))
+		if (!seqlock_is_held(&set[i].lock) && now_ms >= good_until(&set[i]))
 			return &set[i];
-	for (size_t i = 0; i < REMEMBERED_WAYS; i++) {
-		struct entry *entry = &set[(start + i) % REMEMBERED_WAYS];
 
-		if (!__atomic_load_n(&entry->asked_for, __ATOMIC_RELAXED))
-			return entry;
-	}
+	struct entry *found = one_not_asked_for(set, start);
+
+	if (found)
+		return found;
 	for (size_t i = 0; i < REMEMBERED_WAYS; i++)
 		__atomic_store_n(&set[i].asked_for, 0, __ATOMIC_RELAXED);
-	return &set[start];
+	found = one_not_asked_for(set, start);
+	return found ? found : &set[start];
 }
 
 void

@@ -36,6 +36,13 @@ seqlock_try_write_begin(struct seqlock *lock)
 	return true;
 }
 
+/* Somebody is writing, or has died doing so. */
+static inline bool
+seqlock_is_held(const struct seqlock *lock)
+{
+	return __atomic_load_n(&lock->sequence, __ATOMIC_RELAXED) & 1u;
+}
+
 static inline void
 seqlock_write_end(struct seqlock *lock)
 {

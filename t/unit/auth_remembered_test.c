@@ -1,5 +1,5 @@
 /* Tests of auth/remembered: examples, and random histories beside a model that forgets nothing. */
-#include "auth/remembered.h"
+#include "auth/remembered.c" /* not its header alone: a writer that has died leaves its lock */
 
 #include <signal.h>
 #include <stdio.h>
@@ -311,6 +311,27 @@ never_mixes_what_processes_write(void)
 	remembered_free(table);
 }
 
+/* A writer that was killed costs its place, and not the others of its set. */
+static void
+loses_one_place_by_a_writer_that_died(void)
+{
+	for (unsigned dead = 0; dead < REMEMBERED_WAYS; dead++) {
+		for (unsigned before = 0; before <= REMEMBERED_WAYS; before += REMEMBERED_WAYS) {
+			struct remembered *table = remembered_new(REMEMBERED_WAYS);
+			struct identity identity;
+
+			for (unsigned number = 0; number < before; number++)
+				put(table, number, 1000, 0);
+			CU_ASSERT(seqlock_try_write_begin(&table->entries[dead].lock));
+			for (unsigned number = 100; number < 100 + 4 * REMEMBERED_WAYS; number++) {
+				put(table, number, 1000, 0);
+				CU_ASSERT_EQUAL(find(table, number, 0, &identity), ERR_OK);
+			}
+			remembered_free(table);
+		}
+	}
+}
+
 int
 main(void)
 {
@@ -323,6 +344,7 @@ main(void)
 		{"replaces what has expired", replaces_what_has_expired},
 		{"keeps what is asked for", keeps_what_is_asked_for},
 		{"puts again in place", puts_again_in_place},
+		{"loses one place by a writer that died", loses_one_place_by_a_writer_that_died},
 		{"never mixes what processes write", never_mixes_what_processes_write},
 		{"keeps its word over random histories", keeps_its_word_over_random_histories},
 		CU_TEST_INFO_NULL,
