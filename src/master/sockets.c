@@ -28,6 +28,20 @@ pid_path(char path[PATH_SIZE], const char *run_dir)
 	snprintf(path, PATH_SIZE, "%s/battlepassd.pid", run_dir);
 }
 
+/* Its last owner may have taken the file away between our opening and locking it. Closes it then. */
+static bool
+is_still_there(const char *path, int fd)
+{
+	struct stat opened;
+	struct stat there;
+
+	if (fstat(fd, &opened) == 0 && stat(path, &there) == 0 && opened.st_dev == there.st_dev &&
+	    opened.st_ino == there.st_ino)
+		return true;
+	close(fd);
+	return false;
+}
+
 enum err
 pid_file_take(const char *run_dir, int *ret_fd)
 {
@@ -35,14 +49,16 @@ pid_file_take(const char *run_dir, int *ret_fd)
 	int fd;
 
 	pid_path(path, run_dir);
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-	if (fd < 0)
-		return complain(path);
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		log_error("%s: another battlepassd runs on this folder", path);
-		close(fd);
-		return ERR_SYSTEM;
-	}
+	do {
+		fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+		if (fd < 0)
+			return complain(path);
+		if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+			log_error("%s: another battlepassd runs on this folder", path);
+			close(fd);
+			return ERR_SYSTEM;
+		}
+	} while (!is_still_there(path, fd));
 	if (ftruncate(fd, 0) != 0 || dprintf(fd, "%d\n", (int)getpid()) < 0) {
 		complain(path);
 		close(fd);
