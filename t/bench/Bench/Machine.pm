@@ -8,7 +8,7 @@ use Exporter qw(import);
 use List::Util qw(sum0);
 use POSIX ();
 
-our @EXPORT_OK = qw(children lane_seconds machine private_memory processor_seconds stolen_share);
+our @EXPORT_OK = qw(children lane_seconds machine private_memory private_memory_by_kind processor_seconds stolen_share);
 
 # Processes that this one has started.
 sub children {
@@ -23,15 +23,32 @@ sub daemon_pids {
     return ($master, children($master));
 }
 
-# Private bytes of the master and all its processes.
-sub private_memory {
-    my ($s) = @_;
+sub private_bytes_of {
+    my ($pid) = @_;
     my $kib = 0;
-    for my $pid (daemon_pids($s)) {
-        open my $in, '<', "/proc/$pid/smaps_rollup" or next;
-        while (my $line = <$in>) { $kib += $1 if $line =~ /^Private_(?:Clean|Dirty):\s+(\d+)/ }
-    }
+    open my $in, '<', "/proc/$pid/smaps_rollup" or return 0;
+    while (my $line = <$in>) { $kib += $1 if $line =~ /^Private_(?:Clean|Dirty):\s+(\d+)/ }
     return $kib * 1024;
+}
+
+# Private bytes of the master and all its processes.
+sub private_memory { my ($s) = @_; return sum0(map { private_bytes_of($_) } daemon_pids($s)) }
+
+# The same by kind: master, read, store, purchase, admin, steward, courier.
+sub private_memory_by_kind {
+    my ($s) = @_;
+    my %bytes = (master => private_bytes_of($s->master_pid));
+    for my $pid (children($s->master_pid)) {
+        my $kind = kind_of($pid) // next;
+        $bytes{$kind} += private_bytes_of($pid);
+    }
+    return \%bytes;
+}
+
+sub kind_of {
+    my ($pid) = @_;
+    open my $in, '<', "/proc/$pid/comm" or return undef;
+    return <$in> =~ /^bp-(\w+)$/ ? $1 : undef;
 }
 
 sub seconds_of {
@@ -63,8 +80,8 @@ sub lane_seconds {
     my ($s) = @_;
     my %seconds;
     for my $pid (children($s->master_pid)) {
-        open my $in, '<', "/proc/$pid/comm" or next;
-        $seconds{$1} += seconds_of($pid) if <$in> =~ /^bp-(\w+)$/;
+        my $kind = kind_of($pid) // next;
+        $seconds{$kind} += seconds_of($pid);
     }
     return \%seconds;
 }

@@ -97,7 +97,7 @@ sub _life {
 }
 
 # Instructions for each of the things that the code makes the lane do as often as it is told: `total`, and `functions` (the
-# function and its object => those spent in itself).
+# function and its object => those spent in itself). What the code makes anybody do once only has to be done before.
 sub cost {
     my ($self, $lane, $code) = @_;
     $self->_end($lane); # whatever it has done so far
@@ -105,7 +105,9 @@ sub cost {
     my $each = sub { return ($_[1] - $_[0]) / (MANY - FEW) };
     my %functions = map { $_ => $each->($few->{functions}{$_} // 0, $many->{functions}{$_} // 0) }
         keys %{ { %{ $few->{functions} }, %{ $many->{functions} } } };
-    return { total => $each->($few->{total}, $many->{total}), functions => \%functions };
+    my $total = $each->($few->{total}, $many->{total});
+    croak "$lane lane: @{[MANY]} cost less than @{[FEW]}, which did something that is done once" if $total <= 0;
+    return { total => $total, functions => \%functions };
 }
 
 # --- callgrind's file ---
