@@ -63,6 +63,8 @@ my $mark = 0;
 sub mark_log { $mark = -s $log // 0 }
 sub log_since { return substr slurp($log), $mark }
 
+sub said { my ($answer) = @_; return join ' ', $answer->{status}, ($answer->{json} // {})->{code} // () }
+
 my $series = 0;
 sub start_clients {
     my $prefix = "u-$$-" . ++$series;
@@ -73,7 +75,7 @@ sub start_clients {
                 my ($i) = @_;
                 my $player = $i % 4 ? "known-$n" : "new-$prefix-$n-$i";
                 my $answer = $s->get("$season/players/$player/progress", \%viewer);
-                return { ok => $answer->{status} == 200, status => $answer->{status} };
+                return { ok => $answer->{status} == 200, status => said($answer) };
             };
         } ],
         grant => [ 3, sub {
@@ -81,7 +83,7 @@ sub start_clients {
             return sub {
                 my ($i) = @_;
                 my $answer = $s->post("$season/players/$prefix-$n/xp-grants", { %server, 'Idempotency-Key' => "k-$i" }, { amount => 10, source => 'match' });
-                return { ok => $answer->{status} == 201, status => $answer->{status} };
+                return { ok => $answer->{status} == 201, status => said($answer) };
             };
         } ],
     );
@@ -212,6 +214,26 @@ subtest 'one after another without a pause, and a stop in between' => sub {
     $manager->signal('USR2');
     is($manager->stop, 0, 'a stop while the binary is replaced is a stop');
     is([ grep { -d "/proc/$_" && (eval { slurp("/proc/$_/cmdline") } // '') =~ /\Q$daemon\E/ } map { m{/(\d+)$} } glob '/proc/[0-9]*' ], [], 'that leaves no process');
+};
+
+# Lanes that know no season refuse whatever they are asked; a HUP must not have them begin before the steward has read any.
+subtest 'a reload before there are lanes' => sub {
+    my $database = $s->pid('mariadb');
+    my $lanes = sub { return [ grep { !/steward|courier/ } values %{ children($manager->pid) } ] };
+    kill 'STOP', $database;
+    mark_log();
+    $manager->launch;
+    ok($s->wait_until(10, sub { grep { $_ eq 'bp-steward' } values %{ children($manager->pid) } }), 'the steward is there');
+    is($lanes->(), [], 'and nobody who answers');
+    $manager->told;
+    $manager->signal('HUP');
+    ok($s->wait_until(10, sub { log_since() =~ /"reloaded"/ }), 'reloaded');
+    is($lanes->(), [], 'still nobody');
+    is([ grep { $_ eq 'READY=1' } $manager->told ], [], 'nor is it said to be ready');
+    kill 'CONT', $database;
+    ok($manager->await('READY=1'), 'ready');
+    is($s->get("$season/players/known-1/progress", \%viewer)->{status}, 200, 'and it is');
+    is($manager->stop, 0, 'stopped');
 };
 
 subtest 'the watchdog' => sub {

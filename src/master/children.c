@@ -198,7 +198,7 @@ children_reap(struct children *children)
 }
 
 void
-children_replace(struct children *children)
+children_replace(struct children *children, bool lanes)
 {
 	struct child old[CHILDREN_MAX];
 
@@ -207,7 +207,7 @@ children_replace(struct children *children)
 		children->places[i].stopping = true; /* so that they do not count */
 	for (int kind = 0; kind < WORKER_KIND_COUNT; kind++)
 		children->kinds[kind] = (struct kind_state){.socket = children->kinds[kind].socket};
-	children_start_missing(children, true);
+	children_start_missing(children, lanes);
 	for (size_t i = 0; i < CHILDREN_MAX; i++) {
 		if (old[i].pid == 0)
 			continue;

@@ -37,8 +37,9 @@ struct children {
 
 /* Brings each kind up to its number; lanes: those, too. */
 void children_start_missing(struct children *children, bool lanes);
-/* A full set by the configuration as it is now; then those of before are asked to stop. */
-void children_replace(struct children *children);
+/* A full set by the configuration as it is now, lanes only where they have begun; then those of before are asked to
+ * stop. */
+void children_replace(struct children *children, bool lanes);
 /*
  * Asks ours to stop, or the former ones; to be called again until none is left. The steward goes last: a write under
  * way needs the lease that it gives.

@@ -139,7 +139,7 @@ reload(struct master *master)
 	master->children.conf = fresh;
 	set_log_level(fresh);
 
-	children_replace(&master->children);
+	children_replace(&master->children, master->lanes_began);
 	log_info("reloaded");
 }
 
@@ -190,6 +190,14 @@ begin_lanes(struct master *master)
 	notify_ready();
 }
 
+/* After a reload, unless it came before there was anybody who answers. */
+static void
+ready_again(const struct master *master)
+{
+	if (master->lanes_began)
+		notify_ready();
+}
+
 static void
 loop(struct master *master)
 {
@@ -209,13 +217,13 @@ loop(struct master *master)
 			reload_asked = 0;
 			notify_reloading();
 			reload(master);
-			notify_ready();
+			ready_again(master);
 		}
 		if (upgrade_asked && !master->stopping) {
 			upgrade_asked = 0;
 			notify_reloading();
 			upgrade(master);
-			notify_ready();
+			ready_again(master);
 		}
 		if (!master->lanes_began && !master->stopping && lanes_may_begin(master))
 			begin_lanes(master);

@@ -33,12 +33,18 @@ sub _listen {
 
 sub pid { return $_[0]{pid} }
 
-# Until it says that it is ready.
-sub start {
+sub launch {
     my ($self) = @_;
     my $pid = fork // croak "fork: $!";
     $self->_be_daemon if $pid == 0;
     $self->{pid} = $pid;
+    return;
+}
+
+# Until it says that it is ready.
+sub start {
+    my ($self) = @_;
+    $self->launch;
     return $self->await('READY=1');
 }
 
