@@ -175,6 +175,7 @@ subtest 'a binary that cannot take over' => sub {
         'no program' => 'rubbish',
         'half a program' => substr($this, 0, 20000),
         'one that accepts nothing' => "#!/bin/sh\necho no >&2\nexit 1\n",
+        'one that leaves somebody behind' => "#!/bin/sh\nsleep 60 &\nexit 1\n",
         'one that is killed' => "#!/bin/sh\nkill -9 \$\$\n",
     );
     for my $name (sort keys %bad) {
@@ -201,6 +202,48 @@ subtest 'a binary that cannot take over' => sub {
     is($s->get("$season/players/known-1/progress", \%viewer)->{status}, 200, 'all works on');
 };
 
+# The keys are there when the new binary is tested, and gone when it begins.
+sub upgrade_without_keys {
+    my ($keys, $code) = @_;
+    my $real = "$daemon.real";
+    rename $daemon, $real or die "$daemon: $!";
+    install(qq{#!/bin/sh\ncase "\$*" in *--test*) ;; *) mv '$keys' '$keys.away' ;; esac\nexec '$real' "\$@"\n});
+    my $before = children($manager->pid);
+    mark_log();
+    $manager->signal('USR2');
+    ok($s->wait_until(10, sub { log_since() =~ /the processes of the binary before go on/ }), 'it says that it cannot begin');
+    $code->($before);
+    $manager->stop if !$manager->ended;
+    install($this);
+    unlink $real;
+    ok($manager->start, 'all is as it was');
+    return;
+}
+
+subtest 'a binary that finds no keys where it was tested with some' => sub {
+    my $keys = $s->dir . '/keys/set.json';
+    upgrade_without_keys($keys, sub {
+        my ($before) = @_;
+        sleep 2.5;
+        my $now = children($manager->pid);
+        is({ map { $_ => $now->{$_} } keys %$before }, $before, 'all processes of before are there');
+        is($s->get("$season/players/known-1/progress", \%viewer)->{status}, 200, 'and answer');
+        $manager->told;
+        rename "$keys.away", $keys or die "$keys: $!";
+        ok($manager->await('READY=1'), 'the keys are back: it begins');
+        my $pid = $manager->pid;
+        ok($s->wait_until(10, sub { !grep { $before->{$_} } keys %{ children($pid) } }), 'and those of before end');
+        is($s->get("$season/players/known-1/progress", \%viewer)->{status}, 200, 'the new ones answer');
+    });
+    upgrade_without_keys($keys, sub {
+        my ($before) = @_;
+        kill 'KILL', keys %$before;
+        ok($s->wait_until(10, sub { $manager->ended }), 'nobody of before is left: it ends');
+        isnt($manager->{status}, 0, 'as one that failed');
+        rename "$keys.away", $keys or die "$keys: $!";
+    });
+};
+
 subtest 'one after another without a pause, and a stop in between' => sub {
     install($this);
     my ($load, $prefix) = start_clients();
@@ -219,7 +262,7 @@ subtest 'one after another without a pause, and a stop in between' => sub {
 # Lanes that know no season refuse whatever they are asked; a HUP must not have them begin before the steward has read any.
 subtest 'a reload before there are lanes' => sub {
     my $database = $s->pid('mariadb');
-    my $lanes = sub { return [ grep { !/steward|courier/ } values %{ children($manager->pid) } ] };
+    my $lanes = sub { return [ grep { /^bp-(?:read|store|purchase|admin)$/ } values %{ children($manager->pid) } ] };
     kill 'STOP', $database;
     mark_log();
     $manager->launch;

@@ -14,11 +14,12 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #define VARIABLE "BATTLEPASSD_HANDOVER"
 
-enum { ARGUMENTS_MAX = 256, SAID_MAX = 4096 };
+enum { ARGUMENTS_MAX = 256, SAID_MAX = 4096, TEST_LOOK_MS = 50, TEST_MS = 20000 };
 
 static bool
 kind_of(const char *name, enum worker_kind *ret_kind)
@@ -122,7 +123,7 @@ be_test(const char *path, char *const argv[], int said_fd)
 	_exit(EXIT_FAILURE);
 }
 
-/* Until it closes; what is longer is read and forgotten, so that nobody waits for us. */
+/* What is there by now; what is longer is read and forgotten, so that nobody waits for us. */
 static void
 read_said(int fd, struct buf *said)
 {
@@ -132,6 +133,28 @@ read_said(int fd, struct buf *said)
 	while ((count = read(fd, chunk, sizeof(chunk))) > 0 || (count < 0 && errno == EINTR))
 		if (count > 0 && said->len < SAID_MAX)
 			buf_bytes(said, chunk, (size_t)count);
+}
+
+/*
+ * Until the child has ended, whoever else may hold its end of the pipe. One that does not end is killed: as long as it
+ * is waited for nobody is replaced.
+ */
+static int
+await_test(pid_t child, int said_fd, struct buf *said)
+{
+	int64_t until_ms = clock_boot_ms() + TEST_MS;
+	pid_t ended = 0;
+	int status = 0;
+
+	while (ended == 0 || (ended < 0 && errno == EINTR)) {
+		clock_sleep_ms(TEST_LOOK_MS);
+		read_said(said_fd, said);
+		if (clock_boot_ms() >= until_ms)
+			kill(child, SIGKILL);
+		ended = waitpid(child, &status, WNOHANG);
+	}
+	read_said(said_fd, said);
+	return ended == child ? status : -1;
 }
 
 /* Line by line, each a line of the log. */
@@ -150,10 +173,11 @@ handover_is_accepted(const char *path, char *const argv[])
 {
 	struct buf said;
 	int ends[2];
-	int status = 0;
+	int status = -1;
 
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return false;
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
 
 	pid_t child = fork();
 
@@ -161,12 +185,11 @@ handover_is_accepted(const char *path, char *const argv[])
 		be_test(path, argv, ends[1]);
 	buf_init(&said);
 	close(ends[1]);
-	read_said(ends[0], &said);
+	if (child > 0)
+		status = await_test(child, ends[0], &said);
 	close(ends[0]);
-	while (child > 0 && waitpid(child, &status, 0) < 0)
-		continue;
 
-	bool accepted = child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
+	bool accepted = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS;
 
 	if (!accepted)
 		log_said(path, &said);

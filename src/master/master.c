@@ -27,6 +27,7 @@ enum {
 	DIRECTORY_WAIT_MS = 2000, /* lanes begin without the seasons when the steward cannot read them within this */
 	STARTING_LOOK_MS = 5,
 	DUE_LOOK_MS = 100,
+	LOOK_AGAIN_MS = 2000,
 };
 
 struct master {
@@ -37,7 +38,10 @@ struct master {
 	struct children children;
 	sigset_t wait_mask;
 	int64_t began_ms;
+	bool usable; /* the configuration, as it was taken last; false only after a handover */
+	int64_t look_again_ms;
 	bool lanes_began;
+	bool failed;
 	bool stopping;
 };
 
@@ -83,8 +87,8 @@ take_signals(sigset_t *wait_mask)
 static bool
 lanes_may_begin(const struct master *master)
 {
-	return directory_is_published(&master->children.shared->directory) ||
-	       clock_boot_ms() >= master->began_ms + DIRECTORY_WAIT_MS;
+	return master->usable && (directory_is_published(&master->children.shared->directory) ||
+				  clock_boot_ms() >= master->began_ms + DIRECTORY_WAIT_MS);
 }
 
 static void
@@ -114,6 +118,15 @@ set_log_level(const struct conf *conf)
 		log_set_level(level);
 }
 
+/* The steward gets its time to read the seasons. */
+static void
+be_usable(struct master *master)
+{
+	if (!master->usable)
+		master->began_ms = clock_boot_ms();
+	master->usable = true;
+}
+
 /*
  * New children with the new configuration first, then the old ones are asked to stop: what waits in the sockets is
  * taken by either. A configuration that cannot be used changes nothing.
@@ -137,6 +150,7 @@ reload(struct master *master)
 	conf_free(master->conf);
 	master->conf = fresh;
 	master->children.conf = fresh;
+	be_usable(master);
 	set_log_level(fresh);
 
 	children_replace(&master->children, master->lanes_began);
@@ -165,8 +179,10 @@ upgrade(struct master *master)
 static int64_t
 due_in_ms(const struct master *master)
 {
-	if (!master->lanes_began && !master->stopping)
+	if (master->usable && !master->lanes_began && !master->stopping)
 		return STARTING_LOOK_MS;
+	if (!master->usable)
+		return DUE_LOOK_MS;
 	return master->stopping || children_wait(&master->children) ? DUE_LOOK_MS : notify_alive_every_ms();
 }
 
@@ -198,6 +214,23 @@ ready_again(const struct master *master)
 		notify_ready();
 }
 
+/* What could not be used is looked at again; without anybody who answers there is nothing left to go on with. */
+static void
+look_again(struct master *master)
+{
+	if (master->usable || master->stopping || clock_boot_ms() < master->look_again_ms)
+		return;
+	if (worker_take_keys(master->conf) && worker_preflight(master->conf)) {
+		log_info("what is configured can be used again");
+		be_usable(master);
+	} else if (!children_run(&master->children, true)) {
+		log_error("the processes of the binary before have ended");
+		master->stopping = true;
+		master->failed = true;
+	}
+	master->look_again_ms = clock_boot_ms() + LOOK_AGAIN_MS;
+}
+
 static void
 loop(struct master *master)
 {
@@ -225,6 +258,7 @@ loop(struct master *master)
 			upgrade(master);
 			ready_again(master);
 		}
+		look_again(master);
 		if (!master->lanes_began && !master->stopping && lanes_may_begin(master))
 			begin_lanes(master);
 		if (!master->stopping)
@@ -318,6 +352,22 @@ remember_path(struct master *master)
 	master->path[length < 0 ? 0 : length] = '\0';
 }
 
+/*
+ * Can we work with what is configured? The binary before us has asked the same a moment ago; keys or a schema that were
+ * good then and are not now must not end its processes, which answer, with us.
+ */
+static bool
+may_go_on(struct master *master)
+{
+	bool former = children_run(&master->children, true);
+
+	master->usable = worker_take_keys(master->conf) && worker_preflight(master->conf);
+	master->look_again_ms = clock_boot_ms() + LOOK_AGAIN_MS;
+	if (!master->usable && former)
+		log_error("the processes of the binary before go on until what is configured can be used");
+	return master->usable || former;
+}
+
 int
 master_run(struct conf *conf, const struct master_program *program)
 {
@@ -336,7 +386,7 @@ master_run(struct conf *conf, const struct master_program *program)
 		goto out;
 	raise_file_limit();
 	economy_library_init();
-	if (worker_take_keys(conf) && worker_preflight(conf) && open_sockets(&master)) {
+	if (may_go_on(&master) && open_sockets(&master)) {
 		master.children.shared = shared_map((uint32_t)conf->auth.remembered_tokens);
 		metrics_attach(&master.children.shared->metrics, CHILDREN_MAX);
 		metrics_set(METRIC_STARTED, (uint64_t)(clock_unix_ms() / 1000));
@@ -344,7 +394,7 @@ master_run(struct conf *conf, const struct master_program *program)
 		master.began_ms = clock_boot_ms();
 		loop(&master);
 		log_info("stopped");
-		status = EXIT_SUCCESS;
+		status = master.failed ? EXIT_FAILURE : EXIT_SUCCESS;
 	}
 	close_sockets(&master);
 	pid_file_drop(master.conf->run_dir, master.pid_fd); /* a reload may have freed conf */
