@@ -21,7 +21,7 @@ use constant {
     BATCH => 100,
 };
 
-my $s = Battlepass::Stack->new(config => join '', map { "${_}_lane { answer_within_ms = " . WITHIN * 1000 . " }\n" } qw(read store));
+my $s = Battlepass::Stack->new(config => join '', "store_lane { processes = 4 }\n", map { "${_}_lane { answer_within_ms = " . WITHIN * 1000 . " }\n" } qw(read store));
 my $season = $s->season;
 await_cache($s);
 

@@ -11,7 +11,7 @@
 #include "lane/fcgi.h"
 #include "lane/lateness.h"
 
-enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 512, CONTINUE_MS = 5, SIGNALS_MS = 50, SILENT_MS = 20 };
+enum { TURN_BYTES = 64 * 1024, FLIGHTS_MAX = 512, CONTINUE_MS = 5, SIGNALS_MS = 50, SILENT_MS = 20, DRAIN_MS = 500 };
 
 struct place {
 	struct fcgi *fcgi;
@@ -460,19 +460,19 @@ loop_release(struct loop *loop)
 
 /*
  * What has been sent to this process already is answered, also what still waits for the economy; then the kept
- * connections close, and nginx, which finds one of them closed before it got an answer, asks again on a new one. It
- * does not do so with a write: a single connection that it has made it may be about to write to.
+ * connections, which nginx would use for ever, close, and nginx, which finds one of them closed before it got an
+ * answer, asks again on a new one. It does not do so with a write: a single connection that it has made it may be about
+ * to write to.
  */
 static void
 drain(struct loop *loop, const sigset_t *wait_mask)
 {
+	int64_t until_ms = clock_boot_ms() + DRAIN_MS;
+
 	loop->draining = true;
 	stop_accepting(loop);
-	for (size_t tries = 0; tries < LANE_CONNECTIONS_MAX; tries++) {
-		if (gather(loop, loop->silent_count ? SILENT_MS : 0, wait_mask) <= 0)
-			break;
+	while (clock_boot_ms() < until_ms && gather(loop, loop->silent_count ? SILENT_MS : 0, wait_mask) > 0)
 		begin_turn(loop);
-	}
 	while (loop->under_way) {
 		gather(loop, patience_ms(loop), wait_mask);
 		begin_turn(loop);
