@@ -216,6 +216,16 @@ take_distrusted(const struct db_result *result, unsigned column, struct store_co
 	snprintf(to->season, sizeof(to->season), "%.*s", STR_ARGS(season));
 }
 
+/* What read_control() selects, in its order. */
+enum control_column {
+	CONTROL_GATE,
+	CONTROL_DIRECTORY = CONTROL_GATE + GATE_COLUMN_COUNT,
+	CONTROL_FLAGS,
+	CONTROL_DISTRUSTED = CONTROL_FLAGS + FLAG_COLUMN_COUNT, /* player and season */
+	CONTROL_READ_ONLY = CONTROL_DISTRUSTED + 2,
+	CONTROL_SCHEMA,
+};
+
 /* A row for each that is distrusted, or one row. One statement is one snapshot, also under READ COMMITTED. */
 static enum err
 read_control(struct store *store, void *argument)
@@ -237,13 +247,13 @@ read_control(struct store *store, void *argument)
 	if (db_rows(result) == 0)
 		err = ERR_STORE_SCHEMA;
 	while (err == ERR_OK && db_next(result)) {
-		if (db_u64(result, GATE_COLUMN_COUNT + 1 + FLAG_COLUMN_COUNT + 2))
+		if (db_u64(result, CONTROL_READ_ONLY))
 			err = db_is_replica(store->db);
 		control_take_gate(result, &control->gate);
-		control->directory_version = db_u64(result, GATE_COLUMN_COUNT);
-		operators_take_flags(result, GATE_COLUMN_COUNT + 1, &control->flags);
-		take_distrusted(result, GATE_COLUMN_COUNT + 1 + FLAG_COLUMN_COUNT, control);
-		db_take_schema(store->db, db_u64(result, GATE_COLUMN_COUNT + 1 + FLAG_COLUMN_COUNT + 3));
+		control->directory_version = db_u64(result, CONTROL_DIRECTORY);
+		operators_take_flags(result, CONTROL_FLAGS, &control->flags);
+		take_distrusted(result, CONTROL_DISTRUSTED, control);
+		db_take_schema(store->db, db_u64(result, CONTROL_SCHEMA));
 	}
 	db_result_free(result);
 	return err;
