@@ -24,7 +24,7 @@ keeps_the_clock_in_autumn(void)
 	char sql[128];
 
 	CU_ASSERT_STRING_EQUAL(mariadb_server_text(&server, "SELECT @@global.time_zone"), "SYSTEM");
-	CU_ASSERT_STRING_EQUAL(mariadb_server_text(&server, "SELECT @@system_time_zone"), "CET");
+	CU_ASSERT_EQUAL(mariadb_server_number(&server, "SELECT @@system_time_zone IN ('CET', 'CEST')"), 1);
 	for (int64_t now = MIDNIGHT; now < MIDNIGHT + HOURS * 3600; now += STEP_S) {
 		snprintf(sql, sizeof(sql), "SET timestamp = %" PRId64, now);
 		mariadb_server_run(&server, sql);
