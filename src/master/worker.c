@@ -314,7 +314,8 @@ worker_take_keys(struct conf *conf)
 			abort();
 		memcpy(copy, text.ptr, text.len);
 		free((char *)conf->auth.keys_text.ptr);
-		conf->auth.keys_text = (struct str){copy, text.len};
+		conf->auth.keys_text.ptr = copy;
+		conf->auth.keys_text.len = text.len;
 	} else {
 		log_error("auth.keys: %s: %s", conf->auth.keys, strerror(errno));
 	}
