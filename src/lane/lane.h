@@ -27,8 +27,9 @@ struct lane_rules {
 enum { LANE_CONNECTIONS_MAX = 4096 };
 
 /*
- * Runs until *stop is set by a signal handler; the signals must be blocked by the caller, and are let in only where the
- * process waits. wait_mask: the signal mask while waiting. Returns 0, or -1 when the socket cannot be watched.
+ * Runs until *stop is set by a signal handler; the signals must be blocked by the caller, and are let in where the
+ * process waits, and between two turns now and then where it never does. wait_mask: the signal mask while waiting.
+ * Returns 0, or -1 when the socket cannot be watched.
  */
 int lane_run(const struct lane_rules *rules, const struct api *api, int listen_fd, const volatile sig_atomic_t *stop,
 	     const sigset_t *wait_mask);

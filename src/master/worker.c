@@ -307,7 +307,10 @@ worker_take_keys(struct conf *conf)
 	struct str text;
 
 	arena_init(&arena);
-	if (file_read(conf->auth.keys, TOKEN_KEYS_MAX, &arena, &text) == ERR_OK) {
+
+	bool taken = file_read(conf->auth.keys, TOKEN_KEYS_MAX, &arena, &text) == ERR_OK;
+
+	if (taken) {
 		char *copy = malloc(text.len + 1);
 
 		if (!copy)
@@ -320,7 +323,7 @@ worker_take_keys(struct conf *conf)
 		log_error("auth.keys: %s: %s", conf->auth.keys, strerror(errno));
 	}
 	arena_release(&arena);
-	return conf->auth.keys_text.ptr != NULL;
+	return taken;
 }
 
 bool
